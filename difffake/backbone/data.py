@@ -1,0 +1,152 @@
+"""Training batches: real faces and their pseudo-fakes, a function of seed, epoch and face alone."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from difffake.backbone.classes import FAKE_CLASS, REAL_CLASS
+from difffake.backbone.images import decode_crop, resize_to_input
+from difffake.config import BackboneConfig, PseudoFakesConfig
+from difffake.errors import DegenerateMaskError
+from difffake.faces.records import FaceSet, RgbImage
+from difffake.pseudofakes.generator import make_pseudo_fake
+from difffake.randomness import derive_rng, derive_seed
+
+_JPEG_QUALITIES = (40, 100)
+
+Images = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+BatchPlan = tuple[int, tuple[int, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """P reals, then the P pseudo-fakes made from them in the same order.
+
+    Attributes:
+        images: (2P, S, S, 3) uint8 RGB at the network's input size.
+        labels: (2P,) int64, 1 for fakes.
+        skipped_pairs: faces of the batch's plan left out because no mask could be drawn on them.
+    """
+
+    images: Images
+    labels: Labels
+    skipped_pairs: int
+
+
+def choose_faces(faces: FaceSet, per_video: int, seed: int, *purpose: str | int) -> list[int]:
+    """Rows of at most `per_video` faces of each video, drawn without replacement, in random order.
+
+    Every face gets two random ranks that depend on seed, purpose and its name alone, one to be chosen and one for the
+    order; so neither the order of `faces` nor the other videos change which faces of a video are chosen.
+    """
+    by_video: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+    for row, (face_id, video_key) in enumerate(zip(faces.face_ids, faces.video_keys, strict=True)):
+        by_video[video_key].append((derive_seed(seed, "choice", *purpose, face_id), row))
+    chosen = [row for ranked in by_video.values() for _, row in sorted(ranked)[:per_video]]
+    return sorted(chosen, key=lambda row: derive_seed(seed, "order", *purpose, faces.face_ids[row]))
+
+
+def plan_epoch(faces: FaceSet, config: BackboneConfig, seed: int, epoch: int) -> list[tuple[int, ...]]:
+    """Rows of each batch of an epoch: at most `batch_pairs`, in batches whose sizes differ by one at most."""
+    chosen = choose_faces(faces, config.faces_per_video_per_epoch, seed, "epoch", epoch)
+    batches = -(-len(chosen) // config.batch_pairs)
+    return [tuple(int(row) for row in rows) for rows in np.array_split(np.array(chosen), batches)]
+
+
+class PairDataset(Dataset[Batch]):
+    """Makes the batch of a plan (epoch, rows); holds the encoded crops, of which every worker process has a copy."""
+
+    def __init__(self, faces: FaceSet, config: BackboneConfig, pseudo_fakes: PseudoFakesConfig, seed: int) -> None:
+        self._faces = faces
+        self._config = config
+        self._pseudo_fakes = pseudo_fakes
+        self._seed = seed
+
+    def __getitem__(self, plan: BatchPlan) -> Batch:
+        """The batch of one plan; rows whose landmarks allow no mask are left out and counted."""
+        epoch, rows = plan
+        pairs: list[tuple[RgbImage, RgbImage]] = []
+        for row in rows:
+            try:
+                pairs.append(self._pair(epoch, row))
+            except DegenerateMaskError:
+                continue
+        return Batch(*stack_pairs(pairs, self._config.input_size_px), skipped_pairs=len(rows) - len(pairs))
+
+    def _pair(self, epoch: int, row: int) -> tuple[RgbImage, RgbImage]:
+        face_id = self._faces.face_ids[row]
+        crop = decode_crop(self._faces.crops_jpeg[row], face_id)
+        rng = derive_rng(self._seed, "pseudo_fake", epoch, face_id)
+        _, made = make_pseudo_fake(crop, self._faces.landmarks_crop_px[row], self._pseudo_fakes, rng)
+        if self._config.augmentation == "none":
+            return made.target, made.fake
+        return flip_and_recompress((made.target, made.fake), derive_rng(self._seed, "augmentation", epoch, face_id))
+
+
+def stack_pairs(pairs: Sequence[tuple[RgbImage, RgbImage]], input_size_px: int) -> tuple[Images, Labels]:
+    """Images (2P, S, S, 3) and labels (2P,) of (real, fake) pairs: all reals, then all fakes."""
+    ordered = [real for real, _ in pairs] + [fake for _, fake in pairs]
+    images = np.zeros((len(ordered), input_size_px, input_size_px, 3), np.uint8)
+    for row, image in enumerate(ordered):
+        images[row] = resize_to_input(image, input_size_px)
+    return images, np.repeat(np.array([REAL_CLASS, FAKE_CLASS], np.int64), len(pairs))
+
+
+def flip_and_recompress(pair: tuple[RgbImage, RgbImage], rng: np.random.Generator) -> tuple[RgbImage, RgbImage]:
+    """The same mirror (half of the time) and the same JPEG quality, 40 to 100, for a real and its pseudo-fake."""
+    mirrored = rng.random() < 0.5
+    quality = int(rng.integers(*_JPEG_QUALITIES, endpoint=True))
+    real, fake = (_recompress(image[:, ::-1] if mirrored else image, quality) for image in pair)
+    return real, fake
+
+
+def _recompress(image: RgbImage, quality: int) -> RgbImage:
+    bgr = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR)
+    _, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return decode_crop(jpeg.tobytes(), name="under augmentation")
+
+
+class TrainingBatches:
+    """The batches of any epoch, made in this process or by `loader_workers` others, with the same result."""
+
+    def __init__(self, faces: FaceSet, config: BackboneConfig, pseudo_fakes: PseudoFakesConfig, seed: int) -> None:
+        self._faces = faces
+        self._config = config
+        self._seed = seed
+        self._dataset = PairDataset(faces, config, pseudo_fakes, seed)
+        self._plans: list[BatchPlan] = []
+        self.steps_an_epoch = len(plan_epoch(faces, config, seed, epoch=1))
+        self._loader = self._start_workers(config.loader_workers) if config.loader_workers else None
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """The batches of one epoch, in order; one epoch at a time."""
+        self._plans[:] = [(epoch, rows) for rows in plan_epoch(self._faces, self._config, self._seed, epoch)]
+        if self._loader is not None:
+            return iter(self._loader)
+        return (self._dataset[plan] for plan in tuple(self._plans))
+
+    def _start_workers(self, workers: int) -> DataLoader[Batch]:
+        return DataLoader(
+            self._dataset,
+            batch_size=None,
+            # The loader reads the list anew at the start of each epoch; the processes live on between epochs.
+            sampler=self._plans,
+            num_workers=workers,
+            persistent_workers=True,
+            # A forked copy of a process that runs threads (OpenMP, CUDA) can hang.
+            multiprocessing_context="spawn",
+            worker_init_fn=_use_one_thread,
+            # Its own generator: the loader would otherwise draw from torch's global one, unlike the in-process path.
+            generator=torch.Generator(),
+        )
+
+
+def _use_one_thread(_worker: int) -> None:
+    cv2.setNumThreads(1)

@@ -1,0 +1,243 @@
+"""The one scoring path: evaluation, command line and MLflow all score through `Detector`.
+
+A detector is a folder that holds everything needed to score: how faces are cut, the network, how embeddings are
+combined, the density, the calibration, and where all of it came from. Scores are higher for more anomalous videos.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from difffake.backbone.checkpoints import load_weights
+from difffake.backbone.device import resolve_device
+from difffake.backbone.embed import embed_crops
+from difffake.backbone.embedder import Backbone
+from difffake.config import Combination, FacesConfig, PairsConfig
+from difffake.differential.calibration import Calibration
+from difffake.differential.combination import combine
+from difffake.differential.density import DensityModel, load_density
+from difffake.differential.pairs import draw_pairs
+from difffake.differential.scoring import video_score
+from difffake.errors import ArtefactError
+from difffake.faces.extraction import extract_faces
+from difffake.faces.finder import FaceFinder, build_face_finder
+from difffake.faces.records import Extraction, ExtractionStatus
+
+STAGE_VERSION = 1
+FORMAT_VERSION = 1
+MANIFEST = "detector.json"
+WEIGHTS = "backbone.safetensors"
+DENSITY = "density.skops"
+CALIBRATION = "calibration.json"
+
+ScoreStatus = Literal["scored", "abstained", "failed"]
+Features = npt.NDArray[np.float32]
+
+STATUS_WITHOUT_FACES: dict[ExtractionStatus, ScoreStatus] = {
+    "no_face": "abstained",
+    "few_faces": "abstained",
+    "truncated": "failed",
+    "unreadable": "failed",
+}
+
+
+@dataclass(frozen=True)
+class VideoScore:
+    """What the detector says of one video.
+
+    Attributes:
+        status: scored; abstained, when there is too little to judge; failed, when the video cannot be read.
+        reason: why it was not scored.
+        score: minus the mean log-likelihood of the video's pairs, higher is more anomalous.
+        p_value: share of real videos that score at least as high, in (0, 1].
+        is_anomalous: whether the p-value is at or below the calibration's stated false-positive rate.
+        fake_probability: mean over faces of the backbone's own fake probability, in [0, 1].
+        faces_used: faces of the main track.
+        pairs_used: pairs that were compared.
+    """
+
+    status: ScoreStatus
+    reason: str = ""
+    score: float | None = None
+    p_value: float | None = None
+    is_anomalous: bool | None = None
+    fake_probability: float | None = None
+    faces_used: int = 0
+    pairs_used: int = 0
+
+
+class Settings(BaseModel):
+    """How a detector cuts faces, draws pairs and combines embeddings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    faces: FacesConfig
+    pairs: PairsConfig
+    combination: Combination
+    l2_normalise: bool
+    seed: int
+    extraction: str
+
+
+class Detector:
+    """Scores videos.
+
+    Args:
+        settings: how faces become pairs and pairs become vectors.
+        backbone: the trained network.
+        density: the fitted density of real pairs.
+        calibration: scores of held-out real videos; None while it is being calibrated.
+        provenance: JSON facts on configuration, data and code it was made from.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        backbone: Backbone,
+        density: DensityModel,
+        calibration: Calibration | None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.backbone = backbone
+        self.density = density
+        self.calibration = calibration
+        self.provenance = dict(provenance or {})
+        self._finder: FaceFinder | None = None
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a detector folder; runs no code of its files.
+
+        Raises:
+            ArtefactError: a file is missing, altered or of another version.
+        """
+        manifest = _read_manifest(folder)
+        for name, digest in manifest["files"].items():
+            if _digest(folder / name) != digest:
+                raise ArtefactError(f"{folder / name} is not the file the detector was saved with; fetch it again")
+        try:
+            settings = Settings.model_validate(manifest["settings"])
+        except ValidationError as error:
+            raise ArtefactError(f"{folder / MANIFEST} holds settings this version cannot use: {error}") from error
+        return cls(
+            settings,
+            load_weights(folder / WEIGHTS),
+            load_density(folder / DENSITY),
+            Calibration.from_json((folder / CALIBRATION).read_text(encoding="utf-8")),
+            manifest["provenance"],
+        )
+
+    def save(self, folder: Path, weights: Path, density: Path) -> None:
+        """Write the detector into an existing folder; weights and density are copied from their files.
+
+        Raises:
+            ArtefactError: the detector is not calibrated.
+        """
+        if self.calibration is None:
+            raise ArtefactError("a detector is saved after calibration, not before")
+        (folder / WEIGHTS).write_bytes(weights.read_bytes())
+        (folder / DENSITY).write_bytes(density.read_bytes())
+        (folder / CALIBRATION).write_text(self.calibration.to_json(), encoding="utf-8")
+        manifest = {
+            "version": FORMAT_VERSION,
+            "settings": self.settings.model_dump(mode="json", exclude={"faces": {"detector_weights"}}),
+            "provenance": self.provenance,
+            "files": {name: _digest(folder / name) for name in (WEIGHTS, DENSITY, CALIBRATION)},
+        }
+        text = json.dumps(manifest, indent=2, sort_keys=True, allow_nan=False)
+        (folder / MANIFEST).write_text(text, encoding="utf-8")
+
+    def score(self, path: Path, device: Literal["auto", "cpu", "cuda"] = "auto") -> VideoScore:
+        """Score the main person of a video file; a video that cannot be judged gives a status and a reason."""
+        if self._finder is None:
+            self._finder = build_face_finder(self.settings.faces)
+        content = _digest(path) if path.is_file() else ""
+        outcome = extract_faces(path, content, self.settings.extraction, self.settings.faces, self._finder)
+        return self.score_extraction(outcome, resolve_device(device))
+
+    def score_extraction(self, outcome: Extraction, device: torch.device) -> VideoScore:
+        """Score the main track of an extraction."""
+        if outcome.status != "ok":
+            return VideoScore(STATUS_WITHOUT_FACES[outcome.status], f"{outcome.status}: {outcome.reason}")
+        faces = [face for face in outcome.faces if face.track_id == 0]
+        embedded = embed_crops(self.backbone, [face.crop_jpeg for face in faces], len(faces), device)
+        return self.score_faces([face.face_id for face in faces], embedded.features, embedded.fake_probability)
+
+    def score_faces(
+        self,
+        face_ids: Sequence[str],
+        features: Features,
+        fake_probability: npt.NDArray[np.float32],
+        pairs: Sequence[tuple[str, str]] | None = None,
+    ) -> VideoScore:
+        """Score the faces of one person in one video.
+
+        Args:
+            face_ids: N names.
+            features: (N, D) float32 embeddings.
+            fake_probability: (N,) float32.
+            pairs: (base, partner) names; drawn by the detector's own rule unless given.
+        """
+        if pairs is None:
+            pairs = draw_pairs(face_ids, self.settings.pairs, self.settings.seed)
+        if not pairs:
+            return VideoScore("abstained", f"{len(face_ids)} faces give no pair to compare", faces_used=len(face_ids))
+        score = video_score(self.log_likelihood(face_ids, features, pairs))
+        return VideoScore(
+            status="scored",
+            score=score,
+            p_value=None if self.calibration is None else self.calibration.p_value(score),
+            is_anomalous=None if self.calibration is None else self.calibration.is_anomalous(score),
+            fake_probability=float(np.mean(fake_probability, dtype=np.float64)),
+            faces_used=len(face_ids),
+            pairs_used=len(pairs),
+        )
+
+    def log_likelihood(
+        self, face_ids: Sequence[str], features: Features, pairs: Sequence[tuple[str, str]]
+    ) -> npt.NDArray[np.float64]:
+        """The (P,) log-likelihoods of the given pairs of faces, in nats."""
+        vectors = differences(face_ids, features, pairs, self.settings.combination, self.settings.l2_normalise)
+        return self.density.log_likelihood(vectors)
+
+
+def differences(
+    face_ids: Sequence[str],
+    features: Features,
+    pairs: Sequence[tuple[str, str]],
+    combination: Combination,
+    l2_normalise: bool,
+) -> npt.NDArray[np.float64]:
+    """The (P, D) float64 differential features of pairs of faces (Sec. 3.3); row of `features` i is face i."""
+    place = {face_id: number for number, face_id in enumerate(face_ids)}
+    bases = features[[place[base] for base, _ in pairs]]
+    partners = features[[place[partner] for _, partner in pairs]]
+    return combine(bases, partners, combination, l2_normalise)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtefactError(f"{folder} is not a detector folder: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("version") != FORMAT_VERSION:
+        raise ArtefactError(f"{path} is not of version {FORMAT_VERSION}; train again, or use the version that wrote it")
+    return manifest
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ArtefactError(f"cannot read {path}: {error}") from error

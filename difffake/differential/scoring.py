@@ -1,0 +1,26 @@
+"""The score of a video: higher is more anomalous, everywhere in this package."""
+
+import numpy as np
+import numpy.typing as npt
+
+from difffake.errors import DensityError
+
+
+def video_score(pair_log_likelihoods: npt.ArrayLike) -> float:
+    """The negative mean log-likelihood of a video's pairs: higher is more anomalous (paper: Sec. 3.4).
+
+    Args:
+        pair_log_likelihoods: (N,) in nats, N ≥ 1.
+
+    Raises:
+        DensityError: there is no pair, or a likelihood is not finite.
+    """
+    values = np.asarray(pair_log_likelihoods, dtype=np.float64)
+    if values.ndim != 1 or values.size == 0:
+        raise DensityError(
+            f"a video's score needs a list of at least one pair's log-likelihood, not shape {values.shape}; "
+            "abstain on videos without pairs"
+        )
+    if not np.isfinite(values).all():
+        raise DensityError(f"{np.count_nonzero(~np.isfinite(values))} of {values.size} log-likelihoods are not finite")
+    return -float(values.mean())

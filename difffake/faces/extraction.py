@@ -1,0 +1,128 @@
+"""Extraction: a video in, face records out; never an exception for a video that is merely bad.
+
+The result depends on the video's content, the configuration and the finder's weights alone. One call uses one thread if
+the process has called ``cv2.setNumThreads(1)``, as workers do at their start; this module does not change that setting.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from difffake.config import FacesConfig
+from difffake.errors import TruncatedVideoError, UnreadableVideoError
+from difffake.faces.crops import cut_crop
+from difffake.faces.finder import FaceFinder
+from difffake.faces.records import Affine, Extraction, ExtractionStatus, FaceRecord, RgbImage, face_id
+from difffake.faces.tracks import Sighting, group_tracks, sight
+from difffake.video import Frame, probe, read_frames, sample_indices
+
+# Bump when extraction yields other records for the same video, configuration and weights.
+STAGE_VERSION = 1
+
+
+def extract_faces(
+    path: Path, video_sha256: str, extraction_fingerprint: str, config: FacesConfig, finder: FaceFinder
+) -> Extraction:
+    """Faces of evenly spaced frames of a video, with one status.
+
+    - ok: at least `min_faces` faces on the main track.
+    - few_faces: some, but fewer; they are kept.
+    - no_face: none in any sampled frame.
+    - truncated: the video breaks off before the last sampled frame; faces up to there are kept.
+    - unreadable: not a single frame could be decoded.
+
+    Faces are ordered by frame, then track.
+    """
+    try:
+        total_frames = probe(path).frames
+    except UnreadableVideoError as error:
+        return Extraction("unreadable", str(error).removeprefix(f"{path}: "), frames_sampled=0)
+    seen: list[_SeenFrame] = []
+    loss = ""
+    try:
+        for frame in read_frames(path, sample_indices(total_frames, config.frames_per_video)):
+            seen.append(_look(frame, config, finder))
+    except TruncatedVideoError as error:
+        loss = f"decoded {error.decoded_frames} of {total_frames} frames: the file is cut or damaged"
+    faces = _records(seen, video_sha256, extraction_fingerprint)
+    status, reason = _outcome(faces, len(seen), loss, config.min_faces)
+    return Extraction(status, reason, frames_sampled=len(seen), faces=faces)
+
+
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    """A face of one frame, its crop already encoded so that the frame can be let go."""
+
+    sighting: Sighting
+    crop_jpeg: bytes
+    crop_to_frame: Affine
+    sharpness: float
+
+
+@dataclass(frozen=True, eq=False)
+class _SeenFrame:
+    index: int
+    time_s: float
+    cuts: list[_Cut]
+
+
+def _look(frame: Frame, config: FacesConfig, finder: FaceFinder) -> _SeenFrame:
+    cuts = []
+    for face in finder.find(frame.rgb):
+        crop, crop_to_frame = cut_crop(frame.rgb, face.landmarks_px, config)
+        jpeg = encode_crop(crop, config.jpeg_quality)
+        cuts.append(_Cut(sight(frame.rgb, face), jpeg, crop_to_frame, sharpness(crop)))
+    return _SeenFrame(frame.index, frame.time_s, cuts)
+
+
+def _records(seen: list[_SeenFrame], video_sha256: str, extraction_fingerprint: str) -> tuple[FaceRecord, ...]:
+    track_ids = group_tracks([[cut.sighting for cut in frame.cuts] for frame in seen])
+    counts = np.bincount([track_id for row in track_ids for track_id in row], minlength=1)
+    records = []
+    for frame, row in zip(seen, track_ids, strict=True):
+        for track_id, cut in sorted(zip(row, frame.cuts, strict=True), key=lambda pair: pair[0]):
+            face = cut.sighting.face
+            records.append(
+                FaceRecord(
+                    face_id=face_id(video_sha256, extraction_fingerprint, frame.index, track_id),
+                    frame_index=frame.index,
+                    time_s=frame.time_s,
+                    track_id=track_id,
+                    track_share=float(counts[track_id]) / len(seen),
+                    bbox_xyxy_px=face.bbox_xyxy_px,
+                    detector_score=face.detector_score,
+                    landmarks_px=face.landmarks_px,
+                    crop_jpeg=cut.crop_jpeg,
+                    crop_to_frame=cut.crop_to_frame,
+                    sharpness=cut.sharpness,
+                )
+            )
+    return tuple(records)
+
+
+def _outcome(
+    faces: tuple[FaceRecord, ...], frames_sampled: int, loss: str, min_faces: int
+) -> tuple[ExtractionStatus, str]:
+    if loss:
+        return "truncated", loss
+    if not faces:
+        return "no_face", f"no face in {frames_sampled} sampled frames"
+    on_main_track = sum(face.track_id == 0 for face in faces)
+    if on_main_track < min_faces:
+        return "few_faces", f"{on_main_track} faces on the main track, {min_faces} wanted, in {frames_sampled} frames"
+    return "ok", ""
+
+
+def encode_crop(crop: RgbImage, jpeg_quality: int) -> bytes:
+    """JPEG bytes (4:4:4, so that blending seams in the colours survive) of an (S, S, 3) uint8 RGB crop."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality]
+    options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR), options)
+    return encoded.tobytes()
+
+
+def sharpness(crop: RgbImage) -> float:
+    """Variance of the Laplacian of the grey crop: higher is sharper."""
+    return float(cv2.Laplacian(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var())

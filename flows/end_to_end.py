@@ -1,0 +1,65 @@
+"""End to end: refresh → train → evaluate → register → promote, each redone only where something changed."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect import flow
+from prefect.task_runners import ProcessPoolTaskRunner
+
+from data_catalog.datasets import DatasetSpec
+from data_catalog.home import DEFAULT_HOME, Home
+from difffake.config import ExperimentConfig, StageName, load_config
+from flows.refresh import refresh
+from flows.train import train
+from tasks.density import DETECTOR_STAGE
+from tasks.evaluation import evaluate
+from tasks.experiment import Experiment, StageRecord, result
+from tasks.registry import failing_run, open_training_run, promote, register
+from tasks.report import Report, figure_paths, publish_report
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run did and where its results are."""
+
+    records: dict[str, StageRecord]
+    report: Report
+    decision: str
+
+
+@flow(name="end-to-end")
+def end_to_end(
+    config: ExperimentConfig | Path,
+    datasets: list[DatasetSpec],
+    home: Path = DEFAULT_HOME,
+    force: list[StageName] | None = None,
+) -> Outcome:
+    """Run one experiment on one or more datasets.
+
+    Args:
+        config: the experiment, or the YAML file that holds it.
+        datasets: which folders to read, and with which adapter.
+        home: the work folder.
+        force: stages to redo although nothing changed.
+    """
+    config = load_config(config) if isinstance(config, Path) else config
+    experiment = Experiment(config, home, tuple(spec.name for spec in datasets), frozenset(force or ()))
+    with Home(home).lock():
+        Home(home).create()
+        workers = config.runner.workers or os.cpu_count() or 1
+        records = refresh.with_options(task_runner=ProcessPoolTaskRunner(max_workers=workers))(
+            experiment, tuple(datasets)
+        )
+        run_id = open_training_run(experiment, records["faces"])
+        with failing_run(experiment, run_id):
+            records |= train(experiment, records["faces"], run_id)
+            extraction = records["faces"].fingerprint
+            detector, embeddings, pairs = (records[stage] for stage in (DETECTOR_STAGE, "embeddings", "pairs"))
+            evaluated = evaluate(experiment, extraction, detector, embeddings, pairs, return_state=True)
+            records["evaluation"] = result(evaluated)
+            artefact = experiment.home.artefacts.require(DETECTOR_STAGE, detector.fingerprint)
+            figures = figure_paths(experiment, records)
+            records["registry"] = result(register(experiment, run_id, records, artefact, figures, return_state=True))
+        report = publish_report(experiment, records, records["registry"].facts["run_id"])
+        return Outcome(records, report, promote(experiment, records["registry"]))

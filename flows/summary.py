@@ -1,0 +1,68 @@
+"""What a run prints last: the table, the figures and the command that opens the pages."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from data_catalog.home import DEFAULT_HOME
+from flows.end_to_end import Outcome
+
+console = Console(highlight=False)
+
+
+def print_outcome(outcome: Outcome, home: Path) -> None:
+    """Print the outcome on standard output."""
+    stages = Table(title="Stages", title_justify="left")
+    for column in ("stage", "outcome", "seconds", "what"):
+        stages.add_column(column, justify="right" if column == "seconds" else "left", overflow="fold")
+    for name, record in outcome.records.items():
+        stages.add_row(name, "reused" if record.reused else "done", f"{record.seconds:.1f}", record.summary)
+    console.print(stages)
+    console.print(_results(outcome))
+    for warning in _warnings(outcome):
+        console.print(f"[yellow]note[/yellow] {warning}")
+    console.print(f"registry: {outcome.decision}")
+    for path in outcome.report.files:
+        console.print(str(path), soft_wrap=True)
+    option = "" if home == DEFAULT_HOME else f" --home {home}"
+    console.print(f"Browse runs and models: [bold]difffake ui{option}[/bold]", soft_wrap=True)
+
+
+def _results(outcome: Outcome) -> Table:
+    records = outcome.records
+    table = Table(title="Result", title_justify="left", show_header=False)
+    table.add_column("what")
+    table.add_column("value", overflow="fold")
+    faces = records["faces"].facts
+    statuses = ", ".join(f"{count} {status}" for status, count in faces["statuses"].items())
+    table.add_row("videos", f"{faces['videos']} ({statuses})")
+    table.add_row("faces", str(faces["faces"]))
+    pairs = records["pairs"].facts
+    by_role = ", ".join(f"{count} {role}" for role, count in pairs["by_role"].items())
+    table.add_row("pairs", f"{pairs['pairs']} ({by_role})")
+    for row in records["evaluation"].facts["groups"]:
+        table.add_row(f"AUC {row['group']}", _auc(row))
+    for example in records["evaluation"].facts["examples"]:
+        verdict = "anomalous" if example["is_anomalous"] else "not anomalous"
+        table.add_row(
+            f"p-value {example['label']} video", f"{example['p_value']:.3f} {verdict} ({example['video_key']})"
+        )
+    return table
+
+
+def _auc(row: dict[str, Any]) -> str:
+    if row["auc"] is None:
+        return f"not defined: {row['reasons']['auc']}"
+    low, high = row["auc_low"], row["auc_high"]
+    interval = f"[{low:.3f}, {high:.3f}]" if low is not None else f"no interval: {row['reasons']['auc_low']}"
+    return f"{row['auc']:.3f} {interval} on {row['n_real']} real, {row['n_fake']} fake, {row['n_identities']} people"
+
+
+def _warnings(outcome: Outcome) -> list[str]:
+    records = outcome.records
+    notes = list(records["density"].facts["warnings"])
+    if records["calibration"].facts["warning"]:
+        notes.append(records["calibration"].facts["warning"])
+    return notes

@@ -1,0 +1,91 @@
+"""Backbone: real faces in, trained network out."""
+
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from shutil import copyfile, rmtree
+from typing import Any
+
+import torch
+
+from data_catalog.faces import read_face_set
+from data_catalog.fingerprints import DIGEST_HEX_LENGTH, digest_file, fingerprint
+from difffake.backbone import embedder
+from difffake.backbone.training import STAGE_VERSION, train_backbone
+from difffake.evaluation.figures import training_curves_figure
+from difffake.pseudofakes.recipe import STAGE_VERSION as PSEUDO_FAKES_VERSION
+from tasks.experiment import Experiment, StageRecord, digest_faces, made, of_role, progress, reused, stage_task
+from tasks.pseudo_fakes import read_validation_set
+from tasks.registry import epoch_logger
+
+STAGE = "backbone"
+WEIGHTS = "backbone.safetensors"
+CURVES = "training_curves.png"
+
+logger = logging.getLogger("difffake.tasks.backbone")
+
+
+@stage_task(STAGE)
+def train(experiment: Experiment, extraction: str, validation_set: StageRecord, run_id: str) -> StageRecord:
+    """Train the network on reals and fresh pseudo-fakes; a killed training goes on where its last epoch ended."""
+    config = experiment.config
+    faces = of_role(experiment.usable_faces(extraction), "train")
+    weights = config.backbone.weights
+    inputs = {
+        "train": digest_faces(faces),
+        "validation": validation_set.digest,
+        "pseudo_fakes": config.pseudo_fakes.model_dump(mode="json"),
+        "initial_weights": digest_file(weights) if weights is not None else None,
+        "seed": config.seed,
+    }
+    versions = (STAGE_VERSION, embedder.STAGE_VERSION, PSEUDO_FAKES_VERSION)
+    name = fingerprint(STAGE, versions, config.backbone, inputs)
+    store = experiment.home.artefacts
+    work = experiment.home.work / STAGE / name
+    found = store.find(STAGE, name)
+    if found is not None and STAGE not in experiment.force:
+        return reused(STAGE, name, found, _summary(found.facts))
+    if found is not None:
+        # Done once and asked for again: from the start, not from the last checkpoint.
+        rmtree(work, ignore_errors=True)
+
+    train_faces = read_face_set(experiment.lake, faces["face_id"].to_pylist(), faces["video_key"].to_pylist())
+    logger.info("%-12s training %s on %d faces", STAGE, config.backbone.model, len(train_faces))
+    with progress(STAGE, "steps") as on_step:
+        outcome = train_backbone(
+            config.backbone,
+            config.pseudo_fakes,
+            train_faces,
+            read_validation_set(experiment, validation_set.fingerprint),
+            work,
+            config.seed,
+            on_epoch=epoch_logger(experiment, run_id),
+            on_step=on_step,
+        )
+    history = [asdict(epoch) for epoch in outcome.history]
+    facts = {"history": history, "faces": len(train_faces), "threads": torch.get_num_threads()}
+    with store.staging(STAGE, name) as folder:
+        for rank, kept in enumerate(outcome.kept_weights):
+            copyfile(kept, folder / (WEIGHTS if rank == 0 else f"runner_up_{rank}.safetensors"))
+        digest = digest_file(folder / WEIGHTS)[:DIGEST_HEX_LENGTH]
+        training_curves_figure(history).savefig(folder / CURVES, dpi=150)
+        artefact = store.publish(folder, STAGE, name, facts, digest)
+    rmtree(work, ignore_errors=True)
+    return made(STAGE, name, artefact, _summary(facts))
+
+
+def weights_path(experiment: Experiment, backbone: StageRecord) -> Path:
+    """The weights of the best epoch.
+
+    Raises:
+        ArtefactError: they are gone.
+    """
+    return experiment.home.artefacts.require(STAGE, backbone.fingerprint).path(WEIGHTS)
+
+
+def _summary(facts: dict[str, Any]) -> str:
+    best = max(facts["history"], key=lambda epoch: epoch["validation_auc"])
+    return (
+        f"{facts['faces']} faces, {len(facts['history'])} epochs, best validation AUC "
+        f"{best['validation_auc']:.3f} in epoch {best['epoch']}"
+    )

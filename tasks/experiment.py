@@ -1,0 +1,156 @@
+"""What every stage is told, and what every stage tells back."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed, State
+from pydantic import BaseModel, ConfigDict
+
+from data_catalog.artefacts import Artefact
+from data_catalog.fingerprints import digest_names
+from data_catalog.home import Home
+from data_catalog.lake import Lake
+from difffake.config import ExperimentConfig, StageName
+from difffake.errors import DataError
+
+SAME_VIDEO = "same_video"
+PROGRESS_EVERY_S = 10.0
+
+
+class StageRecord(BaseModel):
+    """The outcome of a stage: small, and JSON.
+
+    `digest` names the content of what the stage made; later stages depend on it. `reused` says that nothing was done.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stage: str
+    fingerprint: str
+    digest: str
+    reused: bool
+    summary: str
+    seconds: float = 0.0
+    facts: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The frozen facts of one run."""
+
+    config: ExperimentConfig
+    root: Path
+    datasets: tuple[str, ...]
+    force: frozenset[StageName] = field(default=frozenset())
+
+    @property
+    def home(self) -> Home:
+        """The work folder."""
+        return Home(self.root)
+
+    @property
+    def lake(self) -> Lake:
+        """The tables."""
+        return self.home.lake
+
+    def roles(self) -> pa.Table:
+        """Which video is for what; see `assign_roles.sql`."""
+        data = self.config.data
+        parameters = {
+            "datasets": list(self.datasets),
+            "train_compression": data.train_compression,
+            "test_compression": data.test_compression,
+        }
+        return self.lake.query("assign_roles", parameters)
+
+    def usable_faces(self, extraction: str) -> pa.Table:
+        """Columns role, video_key, face_id: main-track faces of the videos whose extraction is ok."""
+        return self.lake.query("usable_faces", {"extraction": extraction}, {"roles": self.roles()})
+
+
+def stage_task(stage: str) -> Callable[[Callable[..., StageRecord]], Callable[..., State[StageRecord]]]:
+    """A Prefect task that runs one stage and shows in its state's name whether the outcome was reused."""
+
+    def decorate(function: Callable[..., StageRecord]) -> Callable[..., State[StageRecord]]:
+        def run(*args: Any, **kwargs: Any) -> State[StageRecord]:
+            started = time.monotonic()
+            record = function(*args, **kwargs)
+            record = record.model_copy(update={"seconds": round(time.monotonic() - started, 2)})
+            logger = logging.getLogger(f"difffake.tasks.{stage}")
+            logger.info("%-12s %s: %s", stage, "reused" if record.reused else "done", record.summary)
+            name = "Reused" if record.reused else "Completed"
+            return Completed(name=name, message=record.summary, data=record.model_dump(mode="json"))
+
+        run.__doc__ = function.__doc__
+        return task(run, name=stage, task_run_name=stage, cache_policy=NO_CACHE)
+
+    return decorate
+
+
+def result(state: State[Any]) -> StageRecord:
+    """The record in a stage's state; raises what the stage raised."""
+    return StageRecord.model_validate(state.result())
+
+
+def reused(stage: str, fingerprint: str, artefact: Artefact, summary: str) -> StageRecord:
+    """The record of an artefact that was already there."""
+    return StageRecord(
+        stage=stage,
+        fingerprint=fingerprint,
+        digest=artefact.digest,
+        reused=True,
+        summary=summary,
+        facts=artefact.facts,
+    )
+
+
+def made(stage: str, fingerprint: str, artefact: Artefact, summary: str) -> StageRecord:
+    """The record of an artefact that was made now."""
+    return reused(stage, fingerprint, artefact, summary).model_copy(update={"reused": False})
+
+
+def of_role(faces: pa.Table, role: str) -> pa.Table:
+    """The rows of one role.
+
+    Raises:
+        DataError: there is none; says what to look at.
+    """
+    rows = faces.filter(pa.compute.equal(faces["role"], role))
+    if rows.num_rows == 0:
+        raise DataError(
+            f"no usable face for the role {role!r}: no video of that split and compression gave enough faces. "
+            "See the extraction outcomes above, and data.train_compression / data.test_compression."
+        )
+    return rows
+
+
+def digest_faces(faces: pa.Table) -> str:
+    """The digest of a selection of faces and the videos they belong to."""
+    pairs = zip(faces["video_key"].to_pylist(), faces["face_id"].to_pylist(), strict=True)
+    return digest_names(f"{video_key} {face_id}" for video_key, face_id in pairs)
+
+
+@contextmanager
+def progress(stage: str, noun: str) -> Iterator[Callable[[int, int], None]]:
+    """A callback (done, total) that logs every few seconds, and at the end of anything that took longer."""
+    logger = logging.getLogger(f"difffake.tasks.{stage}")
+    started = last = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < PROGRESS_EVERY_S and not (done == total and now - started > PROGRESS_EVERY_S):
+            return
+        last = now
+        left_s = (now - started) / max(done, 1) * (total - done)
+        logger.info("%-12s %d of %d %s, about %.0f s left", stage, done, total, noun, left_s)
+
+    yield report

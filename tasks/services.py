@@ -1,0 +1,259 @@
+"""The two servers a run may need, as child processes on loopback: started, found again, stopped.
+
+Prefect loses task-run history when a flow starts its own temporary server, so a run uses one that outlives the flow:
+the one PREFECT_API_URL names, or one this work folder already runs, or one started here and stopped by its owner.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from data_catalog.home import Home
+from difffake.errors import ServiceError
+
+HOST = "127.0.0.1"
+PREFECT_PORT = 4200
+MLFLOW_PORT = 5000
+_START_TIMEOUT_S = 180.0
+_STOP_TIMEOUT_S = 10.0
+_POLL_S = 0.25
+
+QUIET = {
+    "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
+    # Our own log goes to the run's page; Prefect's housekeeping need not fill the terminal.
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "difffake",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running server: its name, port, process and the process that answers for it."""
+
+    name: str
+    port: int
+    pid: int
+    owner_pid: int
+
+    @property
+    def url(self) -> str:
+        """Where a browser finds it."""
+        return f"http://{HOST}:{self.port}"
+
+
+def prefect_environment(home: Home, port: int) -> dict[str, str]:
+    """The settings under which flows and the server of a work folder find each other."""
+    return QUIET | {
+        "PREFECT_HOME": str(home.prefect.resolve()),
+        "PREFECT_API_URL": f"http://{HOST}:{port}/api",
+        "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_SERVER_API_HOST": HOST,
+    }
+
+
+@contextmanager
+def prefect_server(home: Home, port: int = PREFECT_PORT) -> Iterator[str]:
+    """A Prefect server for the time of the block; yields its API address and sets this process's environment.
+
+    A server named by PREFECT_API_URL is used as it is; one that another command of this work folder runs is shared;
+    otherwise one is started, and stopped at the end.
+
+    Raises:
+        ServiceError: the named server does not answer, or none can be started.
+    """
+    named = os.environ.get("PREFECT_API_URL")
+    if named:
+        if not _answers(f"{named}/health"):
+            raise ServiceError(f"PREFECT_API_URL names {named}, which does not answer; start it, or unset the variable")
+        yield named
+        return
+    service, is_ours = ensure(home, "prefect", port, start_prefect)
+    os.environ.update(prefect_environment(home, service.port))
+    try:
+        yield os.environ["PREFECT_API_URL"]
+    finally:
+        _send_what_waits()
+        os.environ.pop("PREFECT_API_URL")
+        if is_ours:
+            stop(home, service)
+
+
+@contextmanager
+def both_servers(home: Home, prefect_port: int, mlflow_port: int) -> Iterator[tuple[Service, Service]]:
+    """The Prefect and the MLflow server for the time of the block; those started here are stopped after it."""
+    ours: list[Service] = []
+    try:
+        services = []
+        for name, port, start in (("prefect", prefect_port, start_prefect), ("mlflow", mlflow_port, start_mlflow)):
+            service, is_ours = ensure(home, name, port, start)
+            services.append(service)
+            if is_ours:
+                ours.append(service)
+        yield services[0], services[1]
+    finally:
+        for service in ours:
+            stop(home, service)
+
+
+def wait_for(*services: Service) -> None:
+    """Return when one of the servers has ended.
+
+    Raises:
+        ServiceError: always then; servers end only when something is wrong.
+    """
+    while all(_is_alive(service.pid) for service in services):
+        time.sleep(1)
+    ended = next(service for service in services if not _is_alive(service.pid))
+    raise ServiceError(f"the {ended.name} server ended by itself; see its log below the work folder")
+
+
+def _send_what_waits() -> None:
+    """Deliver the events and log lines that still wait in this process, or the history would lack its end."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    EventsWorker.drain_all(timeout=_STOP_TIMEOUT_S)
+    APILogWorker.drain_all(timeout=_STOP_TIMEOUT_S)
+
+
+def ensure(
+    home: Home, name: str, port: int, start: Callable[[Home, int], subprocess.Popen[bytes]]
+) -> tuple[Service, bool]:
+    """The running server called `name`, started if need be; says whether this process now answers for it.
+
+    A server whose owner was killed is taken over.
+    """
+    known = running(home, name)
+    if known is not None:
+        if _is_alive(known.owner_pid):
+            return known, False
+        adopted = Service(name, known.port, known.pid, os.getpid())
+        _remember(home, adopted)
+        return adopted, True
+    port = port if _is_free(port) else _free_port()
+    process = start(home, port)
+    service = Service(name, port, process.pid, os.getpid())
+    _remember(home, service)
+    _await_health(home, service, process)
+    return service, True
+
+
+def running(home: Home, name: str) -> Service | None:
+    """The server called `name` of this work folder, if it is alive and answers."""
+    try:
+        service = Service(**json.loads((home.services / f"{name}.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return service if _is_alive(service.pid) and _answers(_health_url(service)) else None
+
+
+def start_prefect(home: Home, port: int) -> subprocess.Popen[bytes]:
+    """Start `prefect server` over the work folder's SQLite database."""
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
+    return _spawn(home, "prefect", command, prefect_environment(home, port))
+
+
+def start_mlflow(home: Home, port: int) -> subprocess.Popen[bytes]:
+    """Start `mlflow server` over the work folder's tracking database."""
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", home.mlflow_uri]
+    command += ["--artifacts-destination", (home.mlflow.resolve() / "artifacts").as_uri()]
+    return _spawn(home, "mlflow", command, QUIET)
+
+
+def stop(home: Home, service: Service) -> None:
+    """Ask the server to end, insist if it does not, and forget it."""
+    for sign, patience in ((signal.SIGTERM, _STOP_TIMEOUT_S), (signal.SIGKILL, _STOP_TIMEOUT_S)):
+        if _is_alive(service.pid):
+            os.killpg(service.pid, sign)
+            _wait_until(lambda: not _is_alive(service.pid), patience)
+    (home.services / f"{service.name}.json").unlink(missing_ok=True)
+
+
+def _spawn(home: Home, name: str, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    home.logs.mkdir(parents=True, exist_ok=True)
+    with (home.logs / f"{name}.log").open("ab") as log:
+        return subprocess.Popen(
+            command,
+            env=os.environ | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def _await_health(home: Home, service: Service, process: subprocess.Popen[bytes]) -> None:
+    healthy = _wait_until(lambda: process.poll() is not None or _answers(_health_url(service)), _START_TIMEOUT_S)
+    if process.poll() is None and healthy:
+        return
+    stop(home, service)
+    log = home.logs / f"{service.name}.log"
+    last = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
+    raise ServiceError(f"the {service.name} server did not start on port {service.port}; {log} ends with:\n{last}")
+
+
+def _remember(home: Home, service: Service) -> None:
+    home.services.mkdir(parents=True, exist_ok=True)
+    path = home.services / f"{service.name}.json"
+    partial = path.with_suffix(".tmp")
+    partial.write_text(json.dumps(asdict(service)), encoding="utf-8")
+    partial.replace(path)
+
+
+def _health_url(service: Service) -> str:
+    return f"{service.url}/api/health" if service.name == "prefect" else f"{service.url}/health"
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urlopen(url, timeout=5) as response:  # noqa: S310 - loopback, or what the user named
+            return bool(response.status == 200)
+    except (URLError, OSError, ValueError):
+        return False
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether the process runs; a child that ended but was not waited for does not."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        pass
+    except OSError:
+        return False
+    return Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) != 0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(_POLL_S)
+    return condition()

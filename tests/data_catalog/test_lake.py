@@ -1,0 +1,110 @@
+import multiprocessing
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+
+from data_catalog.lake import Lake
+from data_catalog.schemas import TABLES, TableName
+from difffake.errors import DataError
+
+
+def pairs(*rows: tuple[str, str, str], relation: str = "same_video") -> pa.Table:
+    return pa.table(
+        {
+            "pair_set": ["s"] * len(rows),
+            "relation": [relation] * len(rows),
+            "video_key": [row[0] for row in rows],
+            "base_id": [row[1] for row in rows],
+            "partner_id": [row[2] for row in rows],
+        }
+    )
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    lake = Lake(tmp_path / "lake")
+    lake.create()
+    return lake
+
+
+def test_every_table_exists_empty_and_creating_again_keeps_rows(lake: Lake) -> None:
+    lake.append_missing(TableName.PAIRS, pairs(("v", "a", "b")))
+    lake.create()
+    assert {table: lake.count(table) for table in TableName} == {
+        table: int(table is TableName.PAIRS) for table in TableName
+    }
+
+
+def test_every_column_says_what_it_means() -> None:
+    for spec in TABLES.values():
+        assert set(spec.key) <= set(spec.schema.names)
+        for column in spec.schema:
+            assert column.metadata[b"meaning"], f"{spec.name}.{column.name}"
+
+
+def test_appending_the_same_rows_again_changes_nothing(lake: Lake) -> None:
+    rows = pairs(("v", "a", "b"), ("v", "c", "b"), ("w'1", "a", "b"))
+    assert lake.append_missing(TableName.PAIRS, rows) == 3
+    version = lake.version(TableName.PAIRS)
+    assert lake.append_missing(TableName.PAIRS, rows) == 0
+    assert lake.append_missing(TableName.PAIRS, pairs(("v", "a", "b"), ("v", "new", "b"), ("v", "new", "b"))) == 1
+    assert lake.count(TableName.PAIRS) == 4
+    assert lake.version(TableName.PAIRS) == version + 1
+
+
+def test_upsert_replaces_rows_of_known_keys_and_the_old_version_stays_readable(lake: Lake) -> None:
+    lake.append_missing(TableName.PAIRS, pairs(("v", "a", "b"), ("v", "c", "b")))
+    before = lake.version(TableName.PAIRS)
+    lake.upsert(TableName.PAIRS, pairs(("v", "a", "b"), ("x", "a", "b"), relation="reference"))
+    rows = lake.read(TableName.PAIRS, ["video_key", "base_id", "relation"]).to_pylist()
+    assert {tuple(row.values()) for row in rows} == {
+        ("v", "a", "reference"),
+        ("v", "c", "same_video"),
+        ("x", "a", "reference"),
+    }
+    assert set(lake.read(TableName.PAIRS, ["relation"], version=before)["relation"].to_pylist()) == {"same_video"}
+
+
+def test_delete_takes_texts_with_quotes_literally(lake: Lake) -> None:
+    lake.append_missing(TableName.PAIRS, pairs(("a' OR 'x'='x", "1", "2"), ("b", "1", "2")))
+    assert lake.delete(TableName.PAIRS, {"video_key": ["a' OR 'x'='x"]}) == 1
+    assert lake.delete(TableName.PAIRS, {"video_key": []}) == 0
+    assert lake.read(TableName.PAIRS)["video_key"].to_pylist() == ["b"]
+
+
+def test_rows_that_do_not_fit_are_refused(lake: Lake) -> None:
+    with pytest.raises(DataError, match="pairs"):
+        lake.append_missing(TableName.PAIRS, pairs(("v", "a", "b")).drop_columns(["relation"]))
+
+
+def test_a_lake_that_was_never_made_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no readable table videos"):
+        Lake(tmp_path / "nowhere").count(TableName.VIDEOS)
+
+
+def test_a_table_of_another_schema_version_is_refused(lake: Lake) -> None:
+    table = DeltaTable(str(lake.root / "pairs"))
+    table.alter.set_table_description("pairs (schema 99)")
+    with pytest.raises(DataError, match=r"schema 99.*reads schema 1"):
+        lake.count(TableName.PAIRS)
+
+
+def append_part(root: Path, part: int) -> None:
+    lake = Lake(root)
+    for number in range(5):
+        lake.append_missing(TableName.PAIRS, pairs((f"v{part}", f"{number}", "b")))
+
+
+def test_appends_of_several_processes_all_land(lake: Lake) -> None:
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=append_part, args=(lake.root, part)) for part in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    rows = lake.read(TableName.PAIRS, ["video_key", "base_id"]).to_pylist()
+    assert {tuple(row.values()) for row in rows} == {(f"v{part}", f"{n}") for part in range(3) for n in range(5)}
+    assert len(rows) == 15

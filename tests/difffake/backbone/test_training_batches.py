@@ -1,0 +1,212 @@
+"""Which faces an epoch shows, and what is done to them."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from difffake.backbone.data import Batch, TrainingBatches, choose_faces, flip_and_recompress, plan_epoch, stack_pairs
+from difffake.backbone.images import decode_crop, resize_to_input
+from difffake.config import BackboneConfig, PseudoFakesConfig
+from difffake.errors import ArtefactError
+from difffake.faces.records import FaceSet
+from difffake.pseudofakes.generator import make_pseudo_fake
+from difffake.randomness import derive_rng
+from tests.helpers.landmarks import textured_face
+from tests.helpers.synthetic_faces import synthetic_faces
+
+FAKES = PseudoFakesConfig()
+
+
+def backbone_config(**changes: object) -> BackboneConfig:
+    return BackboneConfig.model_validate(
+        {"input_size_px": 64, "batch_pairs": 4, "faces_per_video_per_epoch": 3, "loader_workers": 0} | changes
+    )
+
+
+def reordered(faces: FaceSet, order: list[int]) -> FaceSet:
+    return FaceSet(
+        face_ids=tuple(faces.face_ids[row] for row in order),
+        video_keys=tuple(faces.video_keys[row] for row in order),
+        crops_jpeg=tuple(faces.crops_jpeg[row] for row in order),
+        landmarks_crop_px=faces.landmarks_crop_px[order],
+    )
+
+
+def assert_equal(left: list[Batch], right: list[Batch]) -> None:
+    assert len(left) == len(right)
+    for a, b in zip(left, right, strict=True):
+        np.testing.assert_array_equal(a.images, b.images)
+        np.testing.assert_array_equal(a.labels, b.labels)
+        assert a.skipped_pairs == b.skipped_pairs
+
+
+def test_an_epoch_shows_faces_of_every_video_without_replacement() -> None:
+    faces = synthetic_faces(videos=5, faces_per_video=7)
+    rows = choose_faces(faces, 3, 0, "epoch", 1)
+    assert len(set(rows)) == len(rows) == 15
+    assert all(sum(faces.video_keys[row] == f"v{video}" for row in rows) == 3 for video in range(5))
+
+
+def test_a_video_with_fewer_faces_shows_all_of_them() -> None:
+    few, many = synthetic_faces(1, 2, name="few"), synthetic_faces(1, 9, name="many")
+    faces = FaceSet(
+        few.face_ids + many.face_ids,
+        few.video_keys + many.video_keys,
+        few.crops_jpeg + many.crops_jpeg,
+        np.concatenate([few.landmarks_crop_px, many.landmarks_crop_px]),
+    )
+    rows = choose_faces(faces, 5, 0, "epoch", 1)
+    assert {0, 1} <= set(rows)
+    assert len(rows) == 7
+
+
+def test_all_faces_have_their_turn_and_the_order_mixes_videos() -> None:
+    faces = synthetic_faces(videos=4, faces_per_video=8)
+    epochs = [choose_faces(faces, 2, 0, "epoch", epoch) for epoch in range(40)]
+    assert {row for rows in epochs for row in rows} == set(range(32))
+    first_video = [faces.video_keys[rows[0]] for rows in epochs]
+    assert set(first_video) == {"v0", "v1", "v2", "v3"}
+    assert choose_faces(faces, 2, 1, "epoch", 0) != epochs[0]
+
+
+@given(order=st.permutations(list(range(12))))
+@settings(max_examples=20, deadline=None)
+def test_the_choice_does_not_depend_on_the_order_of_the_set(order: list[int]) -> None:
+    faces = synthetic_faces(videos=3, faces_per_video=4)
+    shuffled = reordered(faces, order)
+    assert [faces.face_ids[row] for row in choose_faces(faces, 2, 0, "epoch", 3)] == [
+        shuffled.face_ids[row] for row in choose_faces(shuffled, 2, 0, "epoch", 3)
+    ]
+
+
+@given(videos=st.integers(1, 9), per_video=st.integers(1, 4), batch_pairs=st.integers(1, 8))
+@settings(max_examples=40, deadline=None)
+def test_batches_are_full_or_nearly_so(videos: int, per_video: int, batch_pairs: int) -> None:
+    faces = synthetic_faces(videos, per_video, size_px=8)
+    config = backbone_config(batch_pairs=batch_pairs, faces_per_video_per_epoch=per_video)
+    sizes = [len(rows) for rows in plan_epoch(faces, config, seed=0, epoch=1)]
+    assert sum(sizes) == videos * per_video
+    assert max(sizes) <= batch_pairs
+    assert max(sizes) - min(sizes) <= 1
+    assert len(sizes) == -(-sum(sizes) // batch_pairs)
+
+
+def test_a_batch_is_the_targets_then_their_fakes() -> None:
+    faces = synthetic_faces(videos=2, faces_per_video=3)
+    config = backbone_config(batch_pairs=6)
+    (batch,) = TrainingBatches(faces, config, FAKES, seed=5).epoch(2)
+    (rows,) = plan_epoch(faces, config, seed=5, epoch=2)
+
+    assert batch.images.shape == (12, 64, 64, 3)
+    assert batch.labels.tolist() == [0] * 6 + [1] * 6
+    for position, row in enumerate(rows):
+        crop = decode_crop(faces.crops_jpeg[row], "")
+        rng = derive_rng(5, "pseudo_fake", 2, faces.face_ids[row])
+        _, made = make_pseudo_fake(crop, faces.landmarks_crop_px[row], FAKES, rng)
+        np.testing.assert_array_equal(batch.images[position], made.target)
+        np.testing.assert_array_equal(batch.images[position + 6], made.fake)
+
+
+def test_batches_repeat_for_an_epoch_and_differ_between_epochs() -> None:
+    batches = TrainingBatches(synthetic_faces(2, 4), backbone_config(), FAKES, seed=0)
+    first = list(batches.epoch(1))
+    assert_equal(first, list(batches.epoch(1)))
+    assert not np.array_equal(first[0].images, next(iter(batches.epoch(2))).images)
+    assert len(first) == batches.steps_an_epoch
+
+
+def test_batches_do_not_depend_on_the_number_of_workers() -> None:
+    faces = synthetic_faces(videos=3, faces_per_video=4)
+    alone = TrainingBatches(faces, backbone_config(augmentation="flip_jpeg"), FAKES, seed=1)
+    helped = TrainingBatches(faces, backbone_config(augmentation="flip_jpeg", loader_workers=2), FAKES, seed=1)
+    random_state = torch.random.get_rng_state()
+    for epoch in (1, 2):
+        assert_equal(list(alone.epoch(epoch)), list(helped.epoch(epoch)))
+    # A loader that drew from torch's global state would change dropout with the number of workers.
+    assert torch.equal(torch.random.get_rng_state(), random_state)
+
+
+def test_faces_without_a_usable_mask_are_skipped_and_counted() -> None:
+    good = synthetic_faces(videos=2, faces_per_video=3)
+    landmarks = good.landmarks_crop_px.copy()
+    landmarks[[1, 4]] = 1e4
+    faces = FaceSet(good.face_ids, good.video_keys, good.crops_jpeg, landmarks)
+    (batch,) = TrainingBatches(faces, backbone_config(batch_pairs=6), FAKES, seed=0).epoch(1)
+    assert batch.skipped_pairs == 2
+    assert batch.images.shape == (8, 64, 64, 3)
+    assert batch.labels.tolist() == [0] * 4 + [1] * 4
+
+
+def test_crops_of_another_size_are_resized_after_the_fake_is_made() -> None:
+    faces = synthetic_faces(videos=1, faces_per_video=2, size_px=96)
+    config = backbone_config(input_size_px=48)
+    (batch,) = TrainingBatches(faces, config, FAKES, seed=0).epoch(1)
+    (rows,) = plan_epoch(faces, config, seed=0, epoch=1)
+    rng = derive_rng(0, "pseudo_fake", 1, faces.face_ids[rows[0]])
+    crop = decode_crop(faces.crops_jpeg[rows[0]], "")
+    _, made = make_pseudo_fake(crop, faces.landmarks_crop_px[rows[0]], FAKES, rng)
+    # 96 → 48 by area is the mean of 2 × 2 blocks.
+    blocks = made.fake.reshape(48, 2, 48, 2, 3).mean(axis=(1, 3))
+    assert np.abs(batch.images[2] - blocks).max() <= 0.51
+
+
+def test_augmentation_treats_both_of_a_pair_alike() -> None:
+    image = textured_face(64)
+    outcomes = set()
+    for seed in range(12):
+        real, fake = flip_and_recompress((image, image.copy()), np.random.default_rng(seed))
+        np.testing.assert_array_equal(real, fake)
+        errors = [np.abs(real.astype(int) - expected).mean() for expected in (image, image[:, ::-1])]
+        assert min(errors) < 8 < max(errors)
+        outcomes.add(int(np.argmin(errors)))
+    assert outcomes == {0, 1}
+
+
+def test_augmentation_draws_qualities_of_the_whole_range() -> None:
+    image = textured_face(64)
+    sizes = {
+        quality: len(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]) for quality in (40, 70, 100)
+    }
+    assert sizes[40] < sizes[70] < sizes[100]
+    errors = [
+        min(np.abs(flipped.astype(int) - image).mean(), np.abs(flipped[:, ::-1].astype(int) - image).mean())
+        for flipped, _ in (flip_and_recompress((image, image), np.random.default_rng(seed)) for seed in range(60))
+    ]
+    bounds = [
+        np.abs(decode_crop(cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes(), "")
+               .astype(int) - image).mean()
+        for quality in (100, 40)
+    ]  # fmt: skip
+    assert bounds[0] * 0.9 <= min(errors)
+    assert max(errors) <= bounds[1] * 1.1
+    assert max(errors) > 0.8 * bounds[1]
+
+
+def test_no_pairs_stack_to_an_empty_batch() -> None:
+    images, labels = stack_pairs([], 32)
+    assert images.shape == (0, 32, 32, 3)
+    assert labels.shape == (0,)
+
+
+def test_resizing_keeps_what_fits_and_a_flat_picture_flat() -> None:
+    image = textured_face(64)
+    assert resize_to_input(image, 64) is image
+    flat = np.full((64, 64, 3), 77, np.uint8)
+    assert set(resize_to_input(flat, 48).ravel()) == {77}
+    assert resize_to_input(flat, 100).shape == (100, 100, 3)
+
+
+@pytest.mark.parametrize("jpeg", [b"", b"not a picture"])
+def test_a_crop_that_is_no_picture_is_named(jpeg: bytes) -> None:
+    with pytest.raises(ArtefactError, match=r"face abc .* is not a picture"):
+        decode_crop(jpeg, "abc")
+
+
+def test_decoding_gives_rgb() -> None:
+    red = np.zeros((8, 8, 3), np.uint8)
+    red[..., 2] = 255
+    rgb = decode_crop(cv2.imencode(".png", red)[1].tobytes(), "")
+    assert rgb[0, 0].tolist() == [255, 0, 0]

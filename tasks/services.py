@@ -123,12 +123,17 @@ def wait_for(*services: Service) -> None:
 
 
 def _send_what_waits() -> None:
-    """Deliver the events and log lines that still wait in this process, or the history would lack its end."""
+    """Deliver the events and log lines that still wait in this process, or the history would lack its end.
+
+    Prefect's loop thread ends with it; one that outlives the interpreter makes DuckDB's bindings report leaks.
+    """
+    from prefect._internal.concurrency.threads import wait_for_global_loop_exit
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
 
     EventsWorker.drain_all(timeout=_STOP_TIMEOUT_S)
     APILogWorker.drain_all(timeout=_STOP_TIMEOUT_S)
+    wait_for_global_loop_exit(timeout=_STOP_TIMEOUT_S)
 
 
 def ensure(

@@ -6,6 +6,7 @@ detector is built, not when this module is, so that extraction with BlazeFace ne
 Source: arXiv 1905.00641.
 """
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _SAME_FACE_IOU = 0.4
 _PRIOR_SIDES_PX = [[16, 32], [64, 128], [256, 512]]
 _STRIDES_PX = [8, 16, 32]
+_VARIANCES = [0.1, 0.2]
 # What the release was trained with: ImageNet statistics of RGB in [0, 255].
 _MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32) * 255
 _STD = np.array([0.229, 0.224, 0.225], dtype=np.float32) * 255
@@ -49,20 +51,16 @@ class RetinaFaceDetector:
         Raises:
             WeightsError: the weights are missing, cannot be downloaded, have another digest or do not fit the network.
         """
-        from retinaface.predict_single import Model
-
         state, self._weights_sha256 = load_retinaface_weights(weights, weights_sha256)
-        model = Model(max_size=max_side_px, device=device)
+        network = _empty_network()
         try:
-            model.load_state_dict(state)
+            network.load_state_dict(state, strict=True, assign=True)
         except RuntimeError as error:
             raise WeightsError(
                 f"{weights or RELEASE_NAME} does not hold the weights of RetinaFace ResNet-50 "
-                f"({RELEASE_NAME} of retinaface-pytorch): {error}"
+                f"({RELEASE_NAME} of retinaface-pytorch): {str(error)[:500]}"
             ) from error
-        model.eval()
-        self._network = model.model
-        self._variances = model.variance
+        self._network = network.float().to(device).eval()
         self._max_side_px = max_side_px
         self._min_score = min_score
         self._device = device
@@ -86,8 +84,8 @@ class RetinaFaceDetector:
             chosen = torch.nonzero(scores >= self._min_score)[:, 0]
             priors = self._priors_of(height, width)[chosen]
             # Both in shares of the picture's width and height.
-            boxes = decode(box_offsets[0, chosen], priors, self._variances)
-            points = decode_landm(point_offsets[0, chosen], priors, self._variances)
+            boxes = decode(box_offsets[0, chosen], priors, _VARIANCES)
+            points = decode_landm(point_offsets[0, chosen], priors, _VARIANCES)
             frame_size_px = torch.tensor([rgb.shape[1], rgb.shape[0]], device=self._device)
             boxes_px, scores = boxes * frame_size_px.repeat(2), scores[chosen]
             points_px = points.reshape(-1, 5, 2) * frame_size_px
@@ -109,6 +107,27 @@ class RetinaFaceDetector:
             priors = priorbox(_PRIOR_SIDES_PX, _STRIDES_PX, clip=False, image_size=(height, width))
             self._priors = {(height, width): priors.to(self._device)}
         return self._priors[height, width]
+
+
+def _empty_network() -> "torch.nn.Module":
+    """The release's network without storage for its weights.
+
+    Built from the package's parts: its `predict_single.Model` would import albumentations, which asks PyPI for news.
+    """
+    import torch
+    from retinaface.network import RetinaFace
+
+    with torch.device("meta"), warnings.catch_warnings():
+        # The package builds its ResNet with arguments that torchvision has renamed.
+        warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
+        network: torch.nn.Module = RetinaFace(
+            name="Resnet50",
+            pretrained=False,
+            return_layers={"layer2": 1, "layer3": 2, "layer4": 3},
+            in_channels=256,
+            out_channels=256,
+        )
+    return network
 
 
 def _as_detections(boxes_px: FloatArray, scores: FloatArray, points_px: FloatArray) -> list[Detection]:

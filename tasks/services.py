@@ -150,7 +150,7 @@ def ensure(
         adopted = Service(name, known.port, known.pid, os.getpid())
         _remember(home, adopted)
         return adopted, True
-    port = port if _is_free(port) else _free_port()
+    port = port if _is_free(port) else free_port()
     process = start(home, port)
     service = Service(name, port, process.pid, os.getpid())
     _remember(home, service)
@@ -249,7 +249,8 @@ def _is_free(port: int) -> bool:
         return probe.connect_ex((HOST, port)) != 0
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine nobody listens on."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

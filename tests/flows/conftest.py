@@ -1,0 +1,97 @@
+"""One footage folder and one Prefect server for all flow tests; they share a worker (`xdist_group`)."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from data_catalog.datasets import DatasetSpec
+from data_catalog.footage.builder import FootageSummary
+from data_catalog.home import Home
+from tasks import services
+from tests.helpers.footage import small_footage
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TINY = {
+    "name": "tiny",
+    "data": {"train_compression": "c23", "test_compression": "c23"},
+    "faces": {"detector": "blazeface", "frames_per_video": 8, "crop_size_px": 96},
+    "pseudo_fakes": {"colour_strength": "strong"},
+    "backbone": {
+        "model": "tf_efficientnet_lite0",
+        "pretrained": "wheel",
+        "normalisation": "pretrained",
+        "input_size_px": 64,
+        "epochs": 3,
+        "faces_per_video_per_epoch": 4,
+        "batch_pairs": 8,
+        "keep_best": 2,
+        "device": "cpu",
+    },
+    "density": {"components": 2, "covariance_floor": 1.0, "covariance_floor_unit": "data_variance"},
+    "evaluation": {"bootstrap_resamples": 50},
+    "runner": {"videos_per_shard": 2, "workers": 2},
+}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where the flow tests work."""
+
+    folder: Path
+    footage: FootageSummary
+    environment: dict[str, str]
+
+    @property
+    def spec(self) -> DatasetSpec:
+        return DatasetSpec(
+            name="faceforensics",
+            adapter="faceforensics",
+            root=self.footage.root,
+            identities=self.footage.identities,
+        )
+
+    def config(self, name: str, **changes: dict[str, object]) -> Path:
+        content = {
+            key: (value | changes.get(key, {})) if isinstance(value, dict) else value for key, value in TINY.items()
+        }
+        path = self.folder / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return path
+
+    def command(self, home: Path, config: Path, *more: str, root: Path | None = None) -> list[str]:
+        identities = ["--identities", str(self.footage.identities)] if root is None else []
+        return [
+            sys.executable, "-c", "from flows.cli import main; main()", "run", "--config", str(config),
+            "--dataset", "faceforensics", "--root", str(root or self.footage.root), *identities,
+            "--home", str(home), *more,
+        ]  # fmt: skip
+
+    def run(self, home: Path, config: Path, *more: str, root: Path | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(home, config, *more, root=root),
+            env=os.environ | self.environment,
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    folder = tmp_path_factory.mktemp("flows")
+    footage = small_footage(folder / "FaceForensics++")
+    server_home = Home(folder / "server")
+    service, _ = services.ensure(server_home, "prefect", services.free_port(), services.start_prefect)
+    environment = services.prefect_environment(server_home, service.port) | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    try:
+        yield Bench(folder, footage, environment)
+    finally:
+        services.stop(server_home, service)

@@ -1,0 +1,244 @@
+"""The product as its users run it: the command line, real video, real servers, real kills."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+from mlflow import MlflowClient
+
+from data_catalog.home import Home
+from data_catalog.schemas import TableName
+from difffake.detector import Detector
+from difffake.video import write_video
+from tests.flows.conftest import REPOSITORY, Bench
+from tests.helpers.media import astronaut_rgb
+
+pytestmark = [pytest.mark.xdist_group("flows"), pytest.mark.slow]
+
+STAGES = ("ingest", "faces", "pseudo_fakes", "backbone", "embeddings", "pairs", "density", "calibration", "evaluation",
+          "registry")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(bench: Bench) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A home after an undisturbed run."""
+    home = bench.folder / "finished"
+    return home, bench.run(home, bench.config("base"))
+
+
+def outcomes(stdout: str) -> dict[str, str]:
+    rows = re.findall(r"^│ (\w+)\s+│ (done|reused)\s+│", stdout, re.MULTILINE)
+    return dict(rows)
+
+
+def table_rows(home: Path, table: TableName, *leave_out: str) -> list[dict[str, Any]]:
+    rows = Home(home).lake.read(table).to_pylist()
+    kept = [{key: value for key, value in row.items() if key not in leave_out} for row in rows]
+    return sorted(kept, key=repr)
+
+
+def stored(home: Path) -> dict[TableName, list[dict[str, Any]]]:
+    """Every row of every table, less the times at which they were written."""
+    return {table: table_rows(home, table, "extracted_at", "registered_at") for table in TableName}
+
+
+def test_one_command_makes_a_registered_detector_from_video(
+    bench: Bench, finished: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    home, run = finished
+    assert run.returncode == 0, run.stderr
+    assert outcomes(run.stdout) == dict.fromkeys(STAGES, "done")
+    assert "nanobind" not in run.stderr
+
+    log = table_rows(home, TableName.EXTRACTION_LOG)
+    # Fakes of the training and validation splits teach nothing and are not opened: the test pair's two are.
+    assert len(log) == bench.footage.real_videos + bench.footage.faceless_videos + 2
+    faceless = [row for row in log if row["status"] == "no_face"]
+    assert len(faceless) == bench.footage.faceless_videos
+    assert all(row["reason"] for row in faceless)
+    faces = Home(home).lake.read(TableName.FACES, ["face_id"]).num_rows
+    assert faces == sum(row["faces_found"] for row in log)
+
+    embeddings = Home(home).lake.read(TableName.EMBEDDINGS, ["face_id", "video_key"]).to_pylist()
+    assert len(embeddings) == len({tuple(row.values()) for row in embeddings})
+
+    client = MlflowClient(Home(home).mlflow_uri)
+    version = client.get_model_version_by_alias("difffake", "champion")
+    assert version.version == client.get_model_version_by_alias("difffake", "challenger").version
+    assert "calibration" in version.description
+    mlflow_run = client.get_run(version.run_id)
+    assert mlflow_run.info.status == "FINISHED"
+    assert mlflow_run.data.params["backbone.epochs"] == "3"
+    assert [metric.step for metric in client.get_metric_history(version.run_id, "validation_auc")] == [1, 2, 3]
+    assert "overall.auc" in mlflow_run.data.metrics
+    assert {item.dataset.name for item in mlflow_run.inputs.dataset_inputs} == {
+        f"faceforensics/{table}" for table in ("videos", "faces", "pairs")
+    }
+    figures = {item.path for item in client.list_artifacts(version.run_id, "figures")}
+    assert figures >= {"figures/roc.png", "figures/scores.png", "figures/pseudo_fakes.png"}
+    assert not list(Home(home).mlflow.rglob("*.pkl"))
+
+
+def test_prefect_knows_every_task_and_both_sides_are_linked(
+    bench: Bench, finished: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    home, _ = finished
+    client = MlflowClient(Home(home).mlflow_uri)
+    version = client.get_model_version_by_alias("difffake", "champion")
+    flow_run_id = client.get_run(version.run_id).data.tags["prefect.flow_run_id"]
+
+    def ask(path: str, body: dict[str, Any]) -> Any:
+        request = Request(  # noqa: S310 - loopback
+            f"{bench.environment['PREFECT_API_URL']}/{path}",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urlopen(request) as response:  # noqa: S310
+            return json.load(response)
+
+    children = ask("flow_runs/filter", {"flow_runs": {"parent_flow_run_id": {"any_": [flow_run_id]}}})
+    flow_runs = [flow_run_id, *(child["id"] for child in children)]
+    tasks = ask("task_runs/filter", {"flow_runs": {"id": {"any_": flow_runs}}, "limit": 200})
+    assert {task["state_type"] for task in tasks} == {"COMPLETED"}
+    names = [task["name"] for task in tasks]
+    assert set(STAGES) <= set(names)
+    shards = sum(name.startswith("extract-") for name in names)
+    videos = Home(home).lake.count(TableName.EXTRACTION_LOG)
+    assert videos / 2 <= shards <= videos
+    artifacts = ask("artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [flow_run_id]}}})
+    link = next(item["data"] for item in artifacts if item["key"] == "mlflow-run")
+    assert version.run_id in link
+
+
+def test_the_same_command_again_reuses_everything(
+    bench: Bench, finished: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    home, first = finished
+    lake = Home(home).lake
+    before = {table: lake.version(table) for table in TableName}
+    again = bench.run(home, bench.config("base"))
+    assert again.returncode == 0, again.stderr
+    assert outcomes(again.stdout) == dict.fromkeys(STAGES, "reused")
+    assert {table: lake.version(table) for table in TableName} == before
+    assert re.findall(r"AUC overall.*", again.stdout) == re.findall(r"AUC overall.*", first.stdout)
+    assert len(MlflowClient(Home(home).mlflow_uri).search_model_versions("name = 'difffake'")) == 1
+
+
+def test_a_changed_training_keeps_the_faces_and_a_forced_stage_is_redone(
+    bench: Bench, finished: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    home = bench.folder / "changed"
+    shutil.copytree(finished[0], home)
+    changed = bench.config("changed", backbone={"epochs": 1})
+    run = bench.run(home, changed)
+    assert run.returncode == 0, run.stderr
+    assert outcomes(run.stdout) == dict.fromkeys(STAGES, "done") | dict.fromkeys(
+        ("ingest", "faces", "pseudo_fakes", "pairs"), "reused"
+    )
+    forced = bench.run(home, changed, "--force", "density")
+    # The same density comes out, so nothing after it has anything new to do.
+    assert outcomes(forced.stdout) == dict.fromkeys(STAGES, "reused") | {"density": "done"}
+
+
+def test_a_deleted_result_is_made_again(bench: Bench, finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    home = bench.folder / "deleted"
+    shutil.copytree(finished[0], home)
+    shutil.rmtree(next((home / "artefacts" / "density").iterdir()))
+    run = bench.run(home, bench.config("base"))
+    assert outcomes(run.stdout) == dict.fromkeys(STAGES, "reused") | {"density": "done"}
+
+
+@pytest.mark.parametrize("stage", ["extraction", "training"])
+def test_killed_in_the_middle_then_run_again_equals_an_undisturbed_run(
+    bench: Bench, finished: tuple[Path, subprocess.CompletedProcess[str]], stage: str
+) -> None:
+    home = bench.folder / f"killed-{stage}"
+    config = bench.config("base")
+    is_there: dict[str, Callable[[], bool]] = {
+        "extraction": lambda: len(list((home / "lake" / "extraction_log").glob("*.parquet"))) >= 2,
+        "training": lambda: any((home / "work" / "backbone").glob("*/*.safetensors")),
+    }
+    process = subprocess.Popen(
+        bench.command(home, config),
+        env=os.environ | bench.environment,
+        cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 240
+    while not is_there[stage]():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+    run = bench.run(home, config)
+    assert run.returncode == 0, run.stderr
+    assert stored(home) == stored(finished[0])
+    client = MlflowClient(Home(home).mlflow_uri)
+    assert len(client.search_model_versions("name = 'difffake'")) == 1
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    assert len(client.search_runs([experiment.experiment_id])) == 1
+
+
+def test_bad_videos_get_a_row_with_a_reason_and_stop_nobody(bench: Bench) -> None:
+    root = bench.folder / "with-bad-videos"
+    shutil.copytree(bench.footage.root, root)
+    reals = root / "original_sequences/youtube/c23/videos"
+    splits = json.loads((root / "splits/train.json").read_text())
+    good = (reals / f"{splits[0][0]}.mp4").read_bytes()
+    (reals / "900.mp4").write_text("this is not a video\n")
+    (reals / "901.mp4").write_bytes(good[: len(good) // 2])
+    write_video(reals / "902.mp4", [astronaut_rgb()[:256, 100:356]] * 3, fps=10, crf=20)
+    (root / "splits/train.json").write_text(json.dumps([*splits, ["900", "901"], ["902", "903"]]))
+    run = bench.run(bench.folder / "bad", bench.config("base"), root=root)
+    assert run.returncode == 0, run.stderr
+    assert "Traceback" not in run.stderr
+    log = {row["video_key"][-3:]: row for row in table_rows(bench.folder / "bad", TableName.EXTRACTION_LOG)}
+    assert log["900"]["status"] == "unreadable"
+    assert log["901"]["status"] in ("unreadable", "truncated")
+    assert log["902"]["status"] == "few_faces"
+    assert all(log[name]["reason"] for name in ("900", "901", "902"))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda _: None, "does not exist"),
+        (lambda root: root.mkdir(), "is empty"),
+        (lambda root: (root.mkdir(), (root / "holiday.jpg").write_bytes(b"")), "not a FaceForensics"),
+    ],
+)
+def test_a_wrong_folder_is_one_clear_message(
+    bench: Bench, tmp_path: Path, make: Callable[[Path], Any], message: str
+) -> None:
+    make(tmp_path / "root")
+    run = bench.run(tmp_path / "home", bench.config("base"), root=tmp_path / "root")
+    assert run.returncode == 1
+    assert message in run.stderr.replace("\n", " ")
+    assert "Traceback" not in run.stderr + run.stdout
+
+
+def test_the_detector_scores_a_file_as_the_evaluation_did(finished: tuple[Path, Any]) -> None:
+    home, _ = finished
+    detector = Detector.load(next((home / "artefacts" / "calibration").iterdir()))
+    rows = table_rows(home, TableName.SCORES)
+    assert len(rows) >= 4
+    for row in rows:
+        video = next(v for v in table_rows(home, TableName.VIDEOS) if v["video_key"] == row["video_key"])
+        direct = detector.score(Path(video["uri"].removeprefix("file://")))
+        assert direct.status == row["status"]
+        assert direct.score == pytest.approx(row["score"], rel=1e-6)
+        assert direct.pairs_used == row["pairs_used"]

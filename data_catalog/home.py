@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data_catalog.artefacts import ArtefactStore
-from data_catalog.lake import Lake
 from difffake.errors import DataError
+
+if TYPE_CHECKING:
+    from data_catalog.lake import Lake
 
 DEFAULT_HOME = Path(".difffake")
 
@@ -21,8 +24,11 @@ class Home:
     root: Path
 
     @property
-    def lake(self) -> Lake:
+    def lake(self) -> "Lake":
         """The tables."""
+        # DuckDB and Delta load only when a table is needed: `difffake --help` starts at once.
+        from data_catalog.lake import Lake
+
         return Lake(self.root / "lake")
 
     @property

@@ -103,12 +103,12 @@ class BackboneConfig(Section):
         "paper", description="paper: mean 0.5, std 0.5; pretrained: what the model's weights were trained with."
     )
     input_size_px: int = Field(224, ge=32, le=1024, description="Side of the network's input, in pixels.")
-    epochs: int = Field(100, ge=1, le=10_000)
+    epochs: int = Field(100, ge=1, le=10_000, description="Passes in which every training video is seen.")
     faces_per_video_per_epoch: int = Field(8, ge=1, description="Faces drawn from each training video in an epoch.")
     batch_pairs: int = Field(16, ge=1, description="Reals in a batch; each comes with its pseudo-fake.")
-    learning_rate: float = Field(1e-3, gt=0, le=10)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(0.0, ge=0, le=1)
+    learning_rate: float = Field(1e-3, gt=0, le=10, description="Of SGD, before the decay.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Of SGD.")
+    weight_decay: float = Field(0.0, ge=0, le=1, description="Of SGD.")
     sam_rho: float = Field(0.05, ge=0, le=1, description="Radius of sharpness-aware minimisation; 0: plain SGD.")
     decay_fraction: Probability = Field(0.25, description="Last share of the steps over which the rate falls to 0.")
     augmentation: Literal["none", "flip_jpeg"] = Field(
@@ -117,7 +117,7 @@ class BackboneConfig(Section):
     keep_best: int = Field(5, ge=1, description="Best epochs by validation AUC whose weights are kept.")
     validation_fakes_per_video: int = Field(8, ge=1, description="Fixed pseudo-fakes drawn from each validation video.")
     embed_batch: int = Field(64, ge=1, description="Crops in a forward pass when embedding.")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU if there is one.")
     loader_workers: int = Field(0, ge=0, le=64, description="Processes that prepare batches; 0: the training process.")
 
 
@@ -132,10 +132,12 @@ class DensityConfig(Section):
     """The anomaly model of differential features (method: Sec. 3.3 and 3.4 of the paper)."""
 
     combination: Combination = Field("squared", description="How two embeddings become one vector.")
-    l2_normalise: bool = True
-    model: Literal["gmm"] = "gmm"
-    components: int = Field(3, ge=1, le=100)
-    covariance: Literal["full", "tied", "diag", "spherical"] = "full"
+    l2_normalise: bool = Field(True, description="Scale every differential vector to length 1.")
+    model: Literal["gmm"] = Field("gmm", description="gmm: Gaussian mixture.")
+    components: int = Field(3, ge=1, le=100, description="Gaussians in the mixture.")
+    covariance: Literal["full", "tied", "diag", "spherical"] = Field(
+        "full", description="Shape of each Gaussian, in scikit-learn's sense."
+    )
     covariance_floor: float = Field(1e-6, gt=0, description="Added to the covariances' diagonal, see its unit.")
     covariance_floor_unit: Literal["absolute", "data_variance"] = Field(
         "absolute", description="absolute: as given; data_variance: times the mean variance of the training vectors."
@@ -153,14 +155,14 @@ class EvaluationConfig(Section):
     """Metrics and their uncertainty."""
 
     bootstrap_resamples: int = Field(1000, ge=0, le=100_000, description="Resamples of identities; 0: no intervals.")
-    confidence: float = Field(0.95, gt=0.5, lt=1)
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Of the intervals.")
 
 
 class DataConfig(Section):
     """Which files of a dataset train and test the method."""
 
-    train_compression: Compression = "raw"
-    test_compression: Compression = "c23"
+    train_compression: Compression = Field("raw", description="Quality of the videos the method learns from.")
+    test_compression: Compression = Field("c23", description="Quality of the videos it is calibrated on and judged on.")
 
 
 class RunnerConfig(Section):
@@ -174,7 +176,7 @@ class ExperimentConfig(Section):
     """One experiment: a YAML file of `configs/` holds exactly these keys."""
 
     name: str = Field("paper", pattern="^[A-Za-z0-9_.-]+$", description="Names the MLflow experiment and the report.")
-    seed: int = Field(0, ge=0, lt=2**31)
+    seed: int = Field(0, ge=0, lt=2**31, description="Of everything drawn at random.")
     data: DataConfig = DataConfig()
     faces: FacesConfig = FacesConfig()
     pseudo_fakes: PseudoFakesConfig = PseudoFakesConfig()

@@ -121,12 +121,18 @@ def ui(
 def show_config(
     file: Annotated[Path | None, typer.Argument(help="Experiment file; without one, the paper's values.")] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print every key with its bounds, as JSON Schema.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/configuration.md.")] = False,
 ) -> None:
     """Validate an experiment file and print it with all defaults filled in."""
     import json
 
     import yaml
 
+    from flows.config_reference import markdown
+
+    if as_markdown:
+        typer.echo(markdown(), nl=False)
+        return
     if schema:
         typer.echo(json.dumps(ExperimentConfig.model_json_schema(), indent=2))
         return

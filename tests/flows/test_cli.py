@@ -1,0 +1,72 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+from flows.config_reference import markdown
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from flows.cli import main; main()", *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("command", [(), ("run",), ("demo",), ("ui",), ("config",)])
+def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(app, [*command, "--help"])
+    assert shown.exit_code == 0
+    assert len(shown.stdout.splitlines()) > 5
+
+
+def test_the_configuration_page_is_up_to_date() -> None:
+    assert (REPOSITORY / "docs" / "configuration.md").read_text() == markdown()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("faces: {frame_per_video: 3}", "faces.frame_per_video: unknown key"),
+        ("backbone: {epochs: 0}", "backbone.epochs: Input should be greater than or equal to 1 (seen: 0)"),
+        ("[1, 2", "is not valid YAML"),
+    ],
+)
+def test_a_faulty_configuration_is_one_clear_message_before_anything_starts(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    config = tmp_path / "faulty.yaml"
+    config.write_text(text)
+    home = tmp_path / "home"
+    run = call("run", "--config", str(config), "--dataset", "faceforensics", "--root", "x", "--home", str(home))
+    assert run.returncode == 1
+    assert message in " ".join(run.stderr.split())
+    assert "Traceback" not in run.stderr
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run",),
+        ("run", "--config", "configs/cpu.yaml", "--dataset", "faceforensics", "--root", "x", "--force", "everything"),
+        ("nonsense",),
+    ],
+)
+def test_wrong_usage_exits_with_two(arguments: tuple[str, ...]) -> None:
+    run = call(*arguments)
+    assert run.returncode == 2
+    assert "Traceback" not in run.stderr
+
+
+def test_help_loads_none_of_the_heavy_libraries() -> None:
+    code = (
+        "import sys\nfrom flows.cli import app\n"
+        "heavy = {'torch', 'mlflow', 'prefect', 'cv2', 'sklearn', 'duckdb', 'timm'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -70,9 +70,10 @@ class PseudoFakesConfig(Section):
     blend_ratios: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
         (0.25, 0.5, 0.75, 1.0, 1.0, 1.0), min_length=1, description="The mask is multiplied by one of these."
     )
-    colour_strength: Literal["paper", "strong"] = Field(
+    colour_strength: Literal["paper", "moderate", "strong"] = Field(
         "paper",
-        description="paper: hue/saturation/value shifts of ±0.3 grey levels, as published; strong: ±30 % of the range.",
+        description="Largest hue, saturation and value shift. paper: 0.3 grey levels, as published, nearly none; "
+        "moderate: 3 %, 10 %, 10 % of the range; strong: 30 % of the range, which makes green faces.",
     )
     translate_x: float = Field(0.03, ge=0, le=0.5, description="Largest shift in x, as a share of the crop side.")
     translate_y: float = Field(0.015, ge=0, le=0.5, description="Largest shift in y, as a share of the crop side.")

@@ -209,9 +209,9 @@ def _elapsed_s(start_s: float | None, time_s: float | None, untimed_s: float) ->
 
 @contextmanager
 def _open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    # "file:" keeps a colon in a name from being read as a protocol; the whitelist keeps a playlist from fetching.
+    # "file:" keeps a colon in a name from being read as a protocol, and FFmpeg then lets no playlist reach the network.
     try:
-        container = av.open(f"file:{path}", "r", metadata_errors="replace", options={"protocol_whitelist": "file"})
+        container = av.open(f"file:{path}", "r", metadata_errors="replace")
     except av.error.FFmpegError as error:
         raise UnreadableVideoError(_unreadable(path, str(error.strerror))) from error
     with container:

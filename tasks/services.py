@@ -37,6 +37,9 @@ QUIET = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    # A logged model names its requirements; the lock file of this checkout names index hosts and stays here.
+    "MLFLOW_UV_AUTO_DETECT": "false",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 

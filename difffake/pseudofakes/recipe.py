@@ -17,7 +17,11 @@ RECIPE_SCHEMA_VERSION = 1
 RGB_SHIFT_PROBABILITY = 0.3
 RGB_SHIFT_LEVELS = 20.0
 # Largest shift of hue, saturation and value in 8-bit units (OpenCV: hue 0–179, the others 0–255).
-HSV_SHIFT_LEVELS = {"paper": (0.3, 0.3, 0.3), "strong": (0.3 * 180, 0.3 * 255, 0.3 * 255)}
+HSV_SHIFT_LEVELS = {
+    "paper": (0.3, 0.3, 0.3),
+    "moderate": (0.03 * 180, 0.1 * 255, 0.1 * 255),
+    "strong": (0.3 * 180, 0.3 * 255, 0.3 * 255),
+}
 BRIGHTNESS_SHARE = 0.1
 CONTRAST_SHARE = 0.1
 DOWNSCALE_FACTORS = (2, 4)

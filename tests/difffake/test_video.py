@@ -1,5 +1,6 @@
 """Real clips, encoded here: each frame carries its own number in its pixels."""
 
+import socket
 import struct
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -313,6 +314,17 @@ def test_other_files_called_mp4(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(UnreadableVideoError, match=r"notes\.mp4"):
         probe(path)
+
+
+def test_a_playlist_fetches_nothing(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.2)
+        playlist = tmp_path / "list.m3u8"
+        playlist.write_text(f"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:{listener.getsockname()[1]}/a.ts\n#EXT-X-ENDLIST\n")
+        with pytest.raises(UnreadableVideoError):
+            probe(playlist)
+        with pytest.raises(TimeoutError):
+            listener.accept()
 
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:

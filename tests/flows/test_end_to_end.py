@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+import mlflow
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
@@ -229,6 +231,22 @@ def test_a_wrong_folder_is_one_clear_message(
     assert run.returncode == 1
     assert message in run.stderr.replace("\n", " ")
     assert "Traceback" not in run.stderr + run.stdout
+
+
+def test_the_registered_model_answers_without_pickle(
+    finished: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, _ = finished
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    mlflow.set_tracking_uri(Home(home).mlflow_uri)
+    model = mlflow.pyfunc.load_model("models:/difffake@champion")
+    stored_scores = {row["video_key"]: row for row in table_rows(home, TableName.SCORES)}
+    video = next(row for row in table_rows(home, TableName.VIDEOS) if row["video_key"] in stored_scores)
+    path = video["uri"].removeprefix("file://")
+    answer = model.predict(pd.DataFrame({"path": [path, "missing.mp4"]}))
+    assert answer["status"].tolist() == ["scored", "failed"]
+    assert answer["score"][0] == pytest.approx(stored_scores[video["video_key"]]["score"], rel=1e-6)
+    assert answer["reason"][1]
 
 
 def test_the_detector_scores_a_file_as_the_evaluation_did(finished: tuple[Path, Any]) -> None:

@@ -75,9 +75,9 @@ def test_the_box_follows_the_face(
 
 
 def test_a_face_that_fills_the_picture_is_found(detector: BlazeFaceDetector, photo: RgbImage) -> None:
-    filling = np.ascontiguousarray(photo[58:190, 160:292])
+    filling = np.ascontiguousarray(photo[75:180, 172:280])
     (face,) = detector.detect(filling)
-    np.testing.assert_allclose(face.keypoints_px[:2], np.array([RIGHT_PUPIL, LEFT_PUPIL]) - [160, 58], atol=8)
+    np.testing.assert_allclose(face.keypoints_px[:2], np.array([RIGHT_PUPIL, LEFT_PUPIL]) - [172, 75], atol=4)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (480, 640), (2000, 3)])
@@ -119,6 +119,8 @@ def test_landmarks_lie_on_eyes_nose_and_mouth(
     np.testing.assert_allclose(key_points(landmarks_px), [RIGHT_PUPIL, LEFT_PUPIL, NOSE, LIPS], atol=4)
     jaw, chin = landmarks_px[:17], landmarks_px[8]
     assert np.all(np.diff(jaw[:, 0]) > -2), "the jaw runs from the left of the picture to the right"
+    assert np.all(np.diff(jaw[:9, 1]) > 0), "down to the chin"
+    assert np.all(np.diff(jaw[8:, 1]) < 0), "and up again"
     assert chin[1] == pytest.approx(174, abs=6)
     assert np.all(landmarks_px[17:22, 1] < landmarks_px[RIGHT_EYE].min(axis=0)[1]), "brows above the eye"
     assert landmarks_px[27:31, 1].tolist() == sorted(landmarks_px[27:31, 1]), "the nose runs downwards"

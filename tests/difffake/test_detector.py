@@ -1,0 +1,150 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from difffake.backbone.checkpoints import save_weights
+from difffake.backbone.embedder import build_backbone
+from difffake.config import BackboneConfig, FacesConfig, PairsConfig
+from difffake.detector import CALIBRATION, DENSITY, MANIFEST, WEIGHTS, Detector, Settings, differences
+from difffake.differential.calibration import fit_calibration
+from difffake.differential.density import GaussianMixtureDensity
+from difffake.differential.pairs import draw_pairs
+from difffake.errors import ArtefactError
+from difffake.video import write_video
+from tests.helpers.media import astronaut_rgb
+
+SETTINGS = Settings(
+    faces=FacesConfig(detector="blazeface", frames_per_video=6, crop_size_px=64),
+    pairs=PairsConfig(),
+    combination="squared",
+    l2_normalise=True,
+    seed=3,
+    extraction="test",
+)
+NAMES = [f"face{number}" for number in range(20)]
+
+
+def embeddings(seed: int, count: int, width: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, width)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    config = BackboneConfig(model="test_efficientnet", pretrained="none", input_size_px=64, device="cpu")
+    backbone = build_backbone(config, seed=0)
+    width = backbone.embedding_dim
+    pairs = draw_pairs(NAMES, SETTINGS.pairs, SETTINGS.seed)
+    training = [differences(NAMES, embeddings(seed, 20, width), pairs, "squared", True) for seed in range(20)]
+    density = GaussianMixtureDensity(components=2, covariance="diag", covariance_floor=1e-6).fit(np.vstack(training))
+    uncalibrated = Detector(SETTINGS, backbone, density, None)
+    scores = []
+    for seed in range(100, 120):
+        scored = uncalibrated.score_faces(NAMES, embeddings(seed, 20, width), np.full(20, 0.5, np.float32))
+        assert scored.score is not None
+        scores.append(scored.score)
+    return Detector(SETTINGS, backbone, density, fit_calibration(scores, 0.05), {"made": "in a test"})
+
+
+@pytest.fixture
+def folder(detector: Detector, tmp_path: Path) -> Path:
+    folder = tmp_path / "detector"
+    folder.mkdir()
+    save_weights(detector.backbone, tmp_path / "weights")
+    detector.density.save(tmp_path / "density")
+    detector.save(folder, tmp_path / "weights", tmp_path / "density")
+    return folder
+
+
+def test_the_score_is_minus_the_mean_log_likelihood_of_the_differences(detector: Detector) -> None:
+    features = embeddings(7, 20, detector.backbone.embedding_dim)
+    pairs = [("face0", "face1"), ("face2", "face3")]
+    scored = detector.score_faces(NAMES, features, np.linspace(0, 1, 20, dtype=np.float32), pairs)
+    squares = np.stack([(features[0] - features[1]) ** 2.0, (features[2] - features[3]) ** 2.0]).astype(np.float64)
+    squares /= np.linalg.norm(squares, axis=1, keepdims=True)
+    assert scored.score == pytest.approx(-detector.density.log_likelihood(squares).mean(), rel=1e-5)
+    assert scored.fake_probability == pytest.approx(0.5)
+    assert (scored.status, scored.faces_used, scored.pairs_used) == ("scored", 20, 2)
+
+
+def test_unnatural_change_scores_higher(detector: Detector) -> None:
+    width = detector.backbone.embedding_dim
+    natural = embeddings(8, 20, width)
+    unnatural = natural.copy()
+    unnatural[:, 0] *= 30
+    probability = np.zeros(20, np.float32)
+    calm, wild = (detector.score_faces(NAMES, features, probability) for features in (natural, unnatural))
+    assert calm.score is not None
+    assert wild.score is not None
+    assert wild.score > calm.score
+    assert wild.p_value == pytest.approx(1 / 21)
+    assert wild.is_anomalous
+
+
+def test_a_stored_detector_scores_bit_for_bit_as_before(detector: Detector, folder: Path) -> None:
+    features = embeddings(9, 20, detector.backbone.embedding_dim)
+    probability = np.full(20, 0.25, np.float32)
+    loaded = Detector.load(folder)
+    assert loaded.score_faces(NAMES, features, probability) == detector.score_faces(NAMES, features, probability)
+    assert loaded.provenance == {"made": "in a test"}
+
+
+def test_a_stored_detector_names_no_path_of_the_machine_it_was_made_on(detector: Detector, tmp_path: Path) -> None:
+    elsewhere = SETTINGS.model_copy(
+        update={"faces": SETTINGS.faces.model_copy(update={"detector_weights": Path("/secret/place.pth")})}
+    )
+    save_weights(detector.backbone, tmp_path / "weights")
+    detector.density.save(tmp_path / "density")
+    Detector(elsewhere, detector.backbone, detector.density, detector.calibration).save(
+        tmp_path, tmp_path / "weights", tmp_path / "density"
+    )
+    assert "secret" not in (tmp_path / MANIFEST).read_text()
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, DENSITY, CALIBRATION])
+def test_an_altered_or_missing_file_is_refused(folder: Path, name: str) -> None:
+    with (folder / name).open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(ArtefactError, match=name):
+        Detector.load(folder)
+    (folder / name).unlink()
+    with pytest.raises(ArtefactError, match=name):
+        Detector.load(folder)
+
+
+def test_a_folder_that_is_no_detector_or_of_another_version_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArtefactError, match="not a detector folder"):
+        Detector.load(tmp_path / "nowhere")
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(manifest | {"version": 99}))
+    with pytest.raises(ArtefactError, match="version"):
+        Detector.load(folder)
+    (folder / MANIFEST).write_text(json.dumps(manifest | {"settings": {}}))
+    with pytest.raises(ArtefactError, match="settings"):
+        Detector.load(folder)
+
+
+def test_without_calibration_it_cannot_be_saved(detector: Detector, tmp_path: Path) -> None:
+    with pytest.raises(ArtefactError, match="calibration"):
+        Detector(SETTINGS, detector.backbone, detector.density, None).save(tmp_path, tmp_path, tmp_path)
+
+
+def test_one_face_gives_no_pair_and_so_no_verdict(detector: Detector) -> None:
+    outcome = detector.score_faces(["a"], embeddings(1, 1, detector.backbone.embedding_dim), np.ones(1, np.float32))
+    assert (outcome.status, outcome.score, outcome.p_value, outcome.faces_used) == ("abstained", None, None, 1)
+
+
+def test_files_are_scored_or_say_why_not(detector: Detector, tmp_path: Path) -> None:
+    face = astronaut_rgb()[0:256, 100:356]
+    write_video(tmp_path / "face.mp4", [np.roll(face, 2 * step, axis=1) for step in range(8)], fps=8, crf=18)
+    write_video(tmp_path / "sky.mp4", [np.full((128, 128, 3), 200, np.uint8)] * 8, fps=8, crf=18)
+    (tmp_path / "text.mp4").write_text("no video")
+    good = detector.score(tmp_path / "face.mp4", device="cpu")
+    assert (good.status, good.faces_used, good.pairs_used) == ("scored", 6, 3)
+    assert detector.score(tmp_path / "face.mp4", device="cpu") == good
+    assert detector.score(tmp_path / "sky.mp4").status == "abstained"
+    for name in ("text.mp4", "missing.mp4"):
+        outcome = detector.score(tmp_path / name)
+        assert outcome.status == "failed"
+        assert outcome.reason

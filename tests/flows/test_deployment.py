@@ -1,0 +1,59 @@
+"""`prefect.yaml` deploys from a checkout, and the server creates the scheduled runs of its deployment."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+
+from tests.flows.conftest import REPOSITORY, Bench
+
+pytestmark = [pytest.mark.xdist_group("flows"), pytest.mark.slow]
+
+
+def call_prefect(bench: Bench, *arguments: str) -> str:
+    variables = {"DIFFFAKE_ROOT": str(REPOSITORY), "FACEFORENSICS_ROOT": str(bench.footage.root)}
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", *arguments],
+        env=os.environ | bench.environment | variables,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def ask(bench: Bench, path: str, body: dict[str, Any] | None = None, method: str = "POST") -> Any:
+    url = f"{bench.environment['PREFECT_API_URL']}/{path}"
+    content = None if body is None else json.dumps(body).encode()
+    request = Request(url, content, {"Content-Type": "application/json"}, method=method)  # noqa: S310 - loopback
+    with urlopen(request) as response:  # noqa: S310
+        text = response.read()
+    return json.loads(text) if text else None
+
+
+def test_the_deployment_is_made_and_its_schedule_fills_once_switched_on(bench: Bench) -> None:
+    call_prefect(bench, "work-pool", "create", "local-process", "--type", "process")
+    call_prefect(bench, "--no-prompt", "deploy", "--all")
+    deployment = ask(bench, "deployments/name/end-to-end/end-to-end", method="GET")
+    assert deployment["entrypoint"] == "flows.end_to_end.end_to_end"
+    assert deployment["concurrency_limit"] == 1 or deployment["global_concurrency_limit"]["limit"] == 1
+    assert deployment["parameters"]["datasets"][0]["root"] == str(bench.footage.root)
+    (schedule,) = deployment["schedules"]
+    assert schedule["active"] is False
+
+    scheduled = {"deployments": {"id": {"any_": [deployment["id"]]}}}
+    assert ask(bench, "flow_runs/filter", scheduled) == []
+    ask(bench, f"deployments/{deployment['id']}/schedules/{schedule['id']}", {"active": True}, "PATCH")
+    deadline = time.monotonic() + 120
+    while not (runs := ask(bench, "flow_runs/filter", scheduled)):
+        assert time.monotonic() < deadline, "the server's scheduler created no run"
+        time.sleep(1)
+    assert {run["state_type"] for run in runs} == {"SCHEDULED"}

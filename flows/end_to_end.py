@@ -2,9 +2,11 @@
 
 import os
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect import flow
+from prefect.runtime import flow_run
 from prefect.task_runners import ProcessPoolTaskRunner
 
 from data_catalog.datasets import DatasetSpec
@@ -28,7 +30,14 @@ class Outcome:
     decision: str
 
 
-@flow(name="end-to-end")
+def _run_name() -> str:
+    config = flow_run.parameters["config"]
+    return (
+        f"{config.name if isinstance(config, ExperimentConfig) else Path(config).stem}-{datetime.now(UTC):%m%d-%H%M%S}"
+    )
+
+
+@flow(name="end-to-end", flow_run_name=_run_name)
 def end_to_end(
     config: ExperimentConfig | Path,
     datasets: list[DatasetSpec],

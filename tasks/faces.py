@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
 import cv2
 from prefect import task
@@ -15,6 +14,7 @@ from data_catalog.faces import extraction_tables
 from data_catalog.fingerprints import fingerprint
 from data_catalog.home import Home
 from data_catalog.schemas import TableName
+from data_catalog.uris import local_path
 from difffake.config import FacesConfig
 from difffake.faces.extraction import STAGE_VERSION, extract_faces
 from difffake.faces.finder import FaceFinder, build_face_finder
@@ -75,8 +75,7 @@ def extract_shard(root: Path, config: FacesConfig, extraction: str, shard: tuple
     finder = build_face_finder(config)
     statuses: dict[str, int] = {}
     for video in shard:
-        path = Path(unquote(urlparse(video.uri).path))
-        outcome = extract_faces(path, video.sha256, extraction, config, finder)
+        outcome = extract_faces(local_path(video.uri), video.sha256, extraction, config, finder)
         faces, log = extraction_tables(video.video_key, video.sha256, extraction, outcome)
         # Faces first: an outcome is only on record when its faces are.
         lake.append_missing(TableName.FACES, faces)

@@ -83,7 +83,10 @@ def prefect_server(home: Home, port: int = PREFECT_PORT) -> Iterator[str]:
     if named:
         if not _answers(f"{named}/health"):
             raise ServiceError(f"PREFECT_API_URL names {named}, which does not answer; start it, or unset the variable")
-        yield named
+        try:
+            yield named
+        finally:
+            _send_what_waits()
         return
     service, is_ours = ensure(home, "prefect", port, start_prefect)
     os.environ.update(prefect_environment(home, service.port))

@@ -19,6 +19,7 @@ from mlflow import MlflowClient
 
 from data_catalog.home import Home
 from data_catalog.schemas import TableName
+from data_catalog.uris import local_path
 from difffake.detector import Detector
 from difffake.video import write_video
 from tests.flows.conftest import REPOSITORY, Bench
@@ -242,7 +243,7 @@ def test_the_registered_model_answers_without_pickle(
     model = mlflow.pyfunc.load_model("models:/difffake@champion")
     stored_scores = {row["video_key"]: row for row in table_rows(home, TableName.SCORES)}
     video = next(row for row in table_rows(home, TableName.VIDEOS) if row["video_key"] in stored_scores)
-    path = video["uri"].removeprefix("file://")
+    path = str(local_path(video["uri"]))
     answer = model.predict(pd.DataFrame({"path": [path, "missing.mp4"]}))
     assert answer["status"].tolist() == ["scored", "failed"]
     assert answer["score"][0] == pytest.approx(stored_scores[video["video_key"]]["score"], rel=1e-6)
@@ -256,7 +257,7 @@ def test_the_detector_scores_a_file_as_the_evaluation_did(finished: tuple[Path, 
     assert len(rows) >= 4
     for row in rows:
         video = next(v for v in table_rows(home, TableName.VIDEOS) if v["video_key"] == row["video_key"])
-        direct = detector.score(Path(video["uri"].removeprefix("file://")))
+        direct = detector.score(local_path(video["uri"]))
         assert direct.status == row["status"]
         assert direct.score == pytest.approx(row["score"], rel=1e-6)
         assert direct.pairs_used == row["pairs_used"]

@@ -91,8 +91,8 @@ def test_the_demo_has_enough_people_and_clips_and_no_one_in_two_splits() -> None
     reals = {split: 2 * sum(p.split == split and p.has_faces for p in pairs) for split in SPLITS}
     assert people["train"].isdisjoint(people["val"] | people["test"])
     assert people["val"].isdisjoint(people["test"])
-    assert (len(people["train"]), len(people["val"]), len(people["test"])) == (6, 3, 4)
-    assert reals == {"train": 14, "val": 8, "test": 12}
+    assert (len(people["train"]), len(people["val"]), len(people["test"])) == (5, 3, 5)
+    assert reals == {"train": 16, "val": 8, "test": 10}
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """Faces: new videos in, `faces` and `extraction_log` out; one outcome a video, whatever happens to the others."""
 
+import atexit
 import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -19,6 +21,7 @@ from difffake.config import FacesConfig
 from difffake.faces.extraction import STAGE_VERSION, extract_faces
 from difffake.faces.finder import FaceFinder, build_face_finder
 from tasks.experiment import Experiment, StageRecord, digest_faces, stage_task
+from tasks.services import send_what_waits
 
 _SHARDS_PER_WORKER = 8
 _MOST_NAMED = 5
@@ -69,6 +72,7 @@ def plan_extraction(experiment: Experiment) -> ExtractionPlan:
 @task(name="extract", task_run_name="extract-{shard[0].video_key}", cache_policy=NO_CACHE)
 def extract_shard(root: Path, config: FacesConfig, extraction: str, shard: tuple[PendingVideo, ...]) -> dict[str, int]:
     """Extract a few videos, one after the other, each committed before the next; returns videos by status."""
+    _send_at_exit()
     # One single-threaded worker per core is faster than threads that wait for each other.
     cv2.setNumThreads(1)
     lake = Home(root).lake
@@ -105,6 +109,12 @@ def conclude_extraction(experiment: Experiment, plan: ExtractionPlan) -> StageRe
         summary=f"{faces} faces of {videos} videos ({outcomes}); {plan.videos} videos opened now",
         facts={"videos": videos, "faces": faces, "statuses": statuses, "failed": failed},
     )
+
+
+@cache
+def _send_at_exit() -> None:
+    """Once a worker process: let its last events and log lines reach the server before it ends."""
+    atexit.register(send_what_waits)
 
 
 def extraction_fingerprint(config: FacesConfig, finder: FaceFinder) -> str:

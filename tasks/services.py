@@ -86,14 +86,14 @@ def prefect_server(home: Home, port: int = PREFECT_PORT) -> Iterator[str]:
         try:
             yield named
         finally:
-            _send_what_waits()
+            send_what_waits()
         return
     service, is_ours = ensure(home, "prefect", port, start_prefect)
     os.environ.update(prefect_environment(home, service.port))
     try:
         yield os.environ["PREFECT_API_URL"]
     finally:
-        _send_what_waits()
+        send_what_waits()
         os.environ.pop("PREFECT_API_URL")
         if is_ours:
             stop(home, service)
@@ -128,7 +128,7 @@ def wait_for(*services: Service) -> None:
     raise ServiceError(f"the {ended.name} server ended by itself; see its log below the work folder")
 
 
-def _send_what_waits() -> None:
+def send_what_waits() -> None:
     """Deliver the events and log lines that still wait in this process, or the history would lack its end.
 
     Prefect's loop thread ends with it; one that outlives the interpreter makes DuckDB's bindings report leaks.

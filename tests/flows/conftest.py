@@ -1,5 +1,6 @@
 """One footage folder and one Prefect server for all flow tests; they share a worker (`xdist_group`)."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,15 +8,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from data_catalog.datasets import DatasetSpec
 from data_catalog.footage.builder import FootageSummary
 from data_catalog.home import Home
+from difffake.video import write_video
 from tasks import services
 from tests.helpers.footage import small_footage
+from tests.helpers.media import astronaut_rgb
 
+# Training videos no face can be had from, and what becomes of them.
+BAD_VIDEOS = {"900": "unreadable", "901": "unreadable", "902": "few_faces"}
 REPOSITORY = Path(__file__).resolve().parents[2]
 TINY = {
     "name": "tiny",
@@ -84,10 +90,26 @@ class Bench:
         )
 
 
+def add_bad_videos(root: Path) -> None:
+    """A text file, a video whose index was cut off and one of three frames, all in the training split."""
+    videos = root / "original_sequences/youtube/c23/videos"
+    splits = json.loads((root / "splits/train.json").read_text())
+    (videos / "900.mp4").write_text("this is not a video\n")
+    face = astronaut_rgb()[:256, 100:356]
+    whole_path = root / "whole.mp4"
+    write_video(whole_path, [np.roll(face, shift, axis=1) for shift in range(40)], fps=10, crf=10)
+    whole = whole_path.read_bytes()
+    (videos / "901.mp4").write_bytes(whole[: len(whole) * 6 // 10])
+    whole_path.unlink()
+    write_video(videos / "902.mp4", [face] * 3, fps=10, crf=20)
+    (root / "splits/train.json").write_text(json.dumps([*splits, ["900", "901"], ["902", "903"]]))
+
+
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder = tmp_path_factory.mktemp("flows")
     footage = small_footage(folder / "FaceForensics++")
+    add_bad_videos(footage.root)
     server_home = Home(folder / "server")
     service, _ = services.ensure(server_home, "prefect", services.free_port(), services.start_prefect)
     environment = services.prefect_environment(server_home, service.port) | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}

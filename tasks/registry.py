@@ -16,6 +16,7 @@ from time import time
 from typing import Any
 
 import mlflow
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus
 from mlflow.entities.model_registry import ModelVersion
@@ -248,6 +249,7 @@ def _log_model(client: MlflowClient, run_id: str, detector: Artefact) -> str:
             python_model=str(_PYFUNC),
             artifacts={"detector": str(detector.folder)},
             code_paths=[str(Path(difffake.__file__).parent)],
+            input_example=pd.DataFrame({"path": ["suspect.mp4"]}),
             signature=ModelSignature(Schema(columns), Schema(outputs)),
             pip_requirements=[f"{name}=={installed_version(name)}" for name in _REQUIREMENTS],
         )

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +15,7 @@ from data_catalog.home import DEFAULT_HOME, Home
 from difffake.config import ExperimentConfig, StageName, load_config
 from difffake.errors import DiffFakeError
 
-EXIT_DONE, EXIT_NOT_DONE, EXIT_INTERRUPTED = 0, 1, 130
+EXIT_DONE, EXIT_NOT_DONE, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 130, 143
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 app = typer.Typer(
@@ -142,6 +143,8 @@ def show_config(
 
 def main() -> None:
     """Entry point: an error a user can mend is one message and exit code 1."""
+    # A polite end stops the servers this command started; only SIGKILL leaves them, for the next run to take over.
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(EXIT_TERMINATED))
     try:
         app()
     except DiffFakeError as error:

@@ -1,5 +1,6 @@
 """End to end: refresh → train → evaluate → register → promote, each redone only where something changed."""
 
+import logging
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -52,6 +53,7 @@ def end_to_end(
         home: the work folder.
         force: stages to redo although nothing changed.
     """
+    logging.getLogger("difffake").setLevel(logging.INFO)
     config = load_config(config) if isinstance(config, Path) else config
     experiment = Experiment(config, home, tuple(spec.name for spec in datasets), frozenset(force or ()))
     with Home(home).lock():

@@ -14,6 +14,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from time import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import mlflow
 import pandas as pd
@@ -34,7 +35,7 @@ from data_catalog.fingerprints import fingerprint
 from data_catalog.schemas import TableName
 from difffake.backbone.training_folder import EpochRecord
 from tasks.experiment import Experiment, StageRecord, stage_task
-from tasks.services import HOST, MLFLOW_PORT, QUIET
+from tasks.services import HOST, MLFLOW_PORT, PREFECT_PORT, QUIET
 
 STAGE = "registry"
 MODEL = "difffake"
@@ -46,6 +47,7 @@ EVALUATION_TAG = "difffake.evaluation"
 PROTOCOL_TAG = "difffake.protocol"
 AUC_TAG = "difffake.auc"
 MODEL_URI_TAG = "difffake.model_uri"
+FLOW_URL_TAG = "prefect.flow_run_url"
 _PYFUNC = Path(__file__).with_name("detector_pyfunc.py")
 _REQUIREMENTS = (
     "torch", "timm", "scikit-learn", "skops", "safetensors", "numpy", "pandas", "pydantic", "pyyaml", "av",
@@ -85,7 +87,7 @@ def open_training_run(experiment: Experiment, faces: StageRecord) -> str:
             return run_id
         client.update_run(run_id, RunStatus.to_string(RunStatus.RUNNING))
     else:
-        tags = {TRAINING_TAG: training, "difffake.commit": _commit()}
+        tags = {TRAINING_TAG: training, "mlflow.source.name": "difffake", "mlflow.source.git.commit": _commit()}
         run_id = str(client.create_run(experiment_id, run_name=f"{config.name}-{training[:6]}", tags=tags).info.run_id)
         params = [Param(key, str(value)) for key, value in flatten(config.model_dump(mode="json")).items()]
         client.log_batch(run_id, params=params)
@@ -138,10 +140,14 @@ def register(
     for tag, value in {
         PROTOCOL_TAG: evaluation.facts["protocol"],
         AUC_TAG: json.dumps(overall["auc"]),
-        **{f"difffake.stage.{stage}": record.fingerprint for stage, record in records.items()},
+        **_stage_tags(records),
     }.items():
         client.set_model_version_tag(MODEL, number, tag, value)
-    client.update_model_version(MODEL, number, _card(experiment, records))
+    card = _card(experiment, records)
+    client.update_model_version(MODEL, number, card)
+    flow_url = client.get_run(run_id).data.tags.get(FLOW_URL_TAG)
+    link = f"\n\n[Prefect flow run]({flow_url}) (while `difffake ui` is up)" if flow_url else ""
+    client.set_tag(run_id, "mlflow.note.content", card + link)
     client.set_registered_model_alias(MODEL, CHALLENGER, number)
     client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED))
     # Last: a registration that was cut short is gone through again.
@@ -271,8 +277,12 @@ def _log_results(client: MlflowClient, run_id: str, records: Mapping[str, StageR
     metrics |= {f"calibration.{name}": calibration[name] for name in ("videos", "stated_false_positive_rate")}
     metrics |= {"data.faces": records["faces"].facts["faces"], "data.videos": records["faces"].facts["videos"]}
     client.log_batch(run_id, metrics=[Metric(key, float(value), now_ms, 0) for key, value in metrics.items()])
-    for stage, record in records.items():
-        client.set_tag(run_id, f"difffake.stage.{stage}", record.fingerprint)
+    for stage, fingerprint_tag in _stage_tags(records).items():
+        client.set_tag(run_id, stage, fingerprint_tag)
+
+
+def _stage_tags(records: Mapping[str, StageRecord]) -> dict[str, str]:
+    return {f"difffake.stage.{stage}": record.fingerprint for stage, record in records.items() if record.fingerprint}
 
 
 def _log_inputs(client: MlflowClient, experiment: Experiment, run_id: str, records: Mapping[str, StageRecord]) -> None:
@@ -315,7 +325,11 @@ def _card(experiment: Experiment, records: Mapping[str, StageRecord]) -> str:
 def _flow_tags() -> dict[str, str]:
     if not flow_run.id:
         return {}
-    return {"prefect.flow_run_id": str(flow_run.root_flow_run_id), "prefect.flow_run_url": str(flow_run.ui_url or "")}
+    flow_run_id = str(flow_run.root_flow_run_id)
+    # A server started for one run had a port for one run; `difffake ui` shows the run on the usual one.
+    is_local = urlsplit(os.environ.get("PREFECT_API_URL", "")).hostname == HOST
+    url = f"http://{HOST}:{PREFECT_PORT}/runs/flow-run/{flow_run_id}" if is_local else str(flow_run.ui_url)
+    return {"prefect.flow_run_id": flow_run_id, FLOW_URL_TAG: url}
 
 
 def _commit() -> str:

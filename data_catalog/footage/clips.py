@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from data_catalog.fingerprints import digest_file
 from data_catalog.footage.face_swap import swap_clip
 from data_catalog.footage.motion import add_sensor_noise, render_take
 from data_catalog.footage.plan import CRF, FootageConfig, PlannedClip, PlannedPair, fake_path, real_path
-from data_catalog.footage.sources import file_sha256
 from difffake.config import FacesConfig
 from difffake.errors import DataError
 from difffake.faces.finder import FaceFinder, build_face_finder
@@ -84,7 +84,7 @@ def _write(
     rng = derive_rng(config.seed, "footage noise", *_names(clip))
     (root / path).parent.mkdir(parents=True, exist_ok=True)
     write_video(root / path, add_sensor_noise(frames, rng), config.fps, CRF[config.compression])
-    return WrittenClip(path, file_sha256(root / path), frames_swapped)
+    return WrittenClip(path, digest_file(root / path), frames_swapped)
 
 
 def _find_landmarks(frames: npt.NDArray[np.uint8]) -> list[FloatArray | None]:

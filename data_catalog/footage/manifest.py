@@ -9,10 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from data_catalog.fingerprints import digest_file
 from data_catalog.footage.clips import WrittenClip
 from data_catalog.footage.media import FootageMedia, Take
 from data_catalog.footage.plan import FootageConfig
-from data_catalog.footage.sources import file_sha256
 from difffake.errors import DataError
 
 # Bump when a clip's content changes for the same configuration and media.
@@ -47,7 +47,7 @@ def describe_inputs(media: FootageMedia, config: FootageConfig) -> dict[str, Any
 def _media_sha256(path: Path) -> str:
     if not path.is_file():
         raise DataError(f"the medium {path} does not exist: restore it, or fetch the media again")
-    return file_sha256(path)
+    return digest_file(path)
 
 
 def take_over(root: Path, inputs: dict[str, Any], planned: Collection[str]) -> dict[str, WrittenClip]:
@@ -92,7 +92,7 @@ def _read_manifest(root: Path) -> dict[str, Any]:
 
 def _is_intact(root: Path, clip: WrittenClip) -> bool:
     path = root / clip.path
-    return path.is_file() and file_sha256(path) == clip.sha256
+    return path.is_file() and digest_file(path) == clip.sha256
 
 
 def write_manifest(root: Path, inputs: dict[str, Any], done: Mapping[str, WrittenClip], is_finished: bool) -> None:

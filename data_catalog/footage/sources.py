@@ -3,7 +3,6 @@
 Every file is pinned by its digest, so a build of the footage starts from the same bytes everywhere.
 """
 
-import hashlib
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import uv
 
+from data_catalog.fingerprints import digest_file
 from difffake.errors import DataError
 
 _STDERR_LINES = 8
@@ -117,15 +117,9 @@ def faults(wheel: Wheel, folder: Path) -> list[str]:
     for name, expected in wheel.sha256.items():
         if not (folder / name).is_file():
             lines.append(f"{name} is missing")
-        elif (seen := file_sha256(folder / name)) != expected:
+        elif (seen := digest_file(folder / name)) != expected:
             lines.append(f"{name} has sha256 {seen}, expected {expected}")
     return lines
-
-
-def file_sha256(path: Path) -> str:
-    """Digest of a file's content, 64 hex digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _install(requirement: str, target: Path) -> None:

@@ -44,10 +44,11 @@ def _results(outcome: Outcome) -> Table:
     table.add_row("pairs", f"{pairs['pairs']} ({by_role})")
     for row in records["evaluation"].facts["groups"]:
         table.add_row(f"AUC {row['group']}", _auc(row))
+    rate = records["calibration"].facts["stated_false_positive_rate"]
     for example in records["evaluation"].facts["examples"]:
-        verdict = "anomalous" if example["is_anomalous"] else "not anomalous"
+        verdict = f"{'' if example['is_anomalous'] else 'not '}anomalous at {rate:.0%} false positives"
         table.add_row(
-            f"p-value {example['label']} video", f"{example['p_value']:.3f} {verdict} ({example['video_key']})"
+            f"p-value {example['label']} video", f"{example['p_value']:.3f}, {verdict} ({example['video_key']})"
         )
     return table
 

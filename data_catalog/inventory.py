@@ -21,6 +21,8 @@ from difffake.errors import DataError, UnreadableVideoError
 from difffake.video import probe
 
 _MOST_NAMED = 5
+UNREAD = "unread"
+"""Stands for the digest of a file that could not be read; such a file is tried again at every scan."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,12 @@ def check_identities(lake: Lake, datasets: Iterable[str]) -> None:
 
 
 def _is_untouched(entry: VideoEntry, row: dict[str, Any] | None) -> bool:
-    if row is None:
+    if row is None or row["sha256"] == UNREAD:
         return False
-    stat = entry.path.stat()
+    try:
+        stat = entry.path.stat()
+    except OSError:
+        return False
     same = (row["size_bytes"], row["modified_ns"], row["uri"]) == (stat.st_size, stat.st_mtime_ns, entry.path.as_uri())
     return same and row["state"] == "present"
 
@@ -109,19 +114,22 @@ def _read_contents(
 
 
 def _read_content(path: Path) -> dict[str, Any]:
-    stat = path.stat()
     content: dict[str, Any] = {
-        "size_bytes": stat.st_size,
-        "modified_ns": stat.st_mtime_ns,
-        "sha256": digest_file(path),
+        "size_bytes": 0,
+        "modified_ns": 0,
+        "sha256": UNREAD,
         "fps": None,
         "frames": None,
         "width_px": None,
         "height_px": None,
     }
     try:
+        stat = path.stat()
+        content |= {"size_bytes": stat.st_size, "modified_ns": stat.st_mtime_ns}
+        content["sha256"] = digest_file(path)
         info = probe(path)
-    except UnreadableVideoError:
+    except (UnreadableVideoError, OSError):
+        # Still a row: extraction will say why it cannot be read.
         return content
     return content | {"fps": info.fps, "frames": info.frames, "width_px": info.width, "height_px": info.height}
 

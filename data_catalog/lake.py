@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
@@ -23,16 +24,25 @@ from data_catalog.schemas import TABLES, TableName, TableSpec
 from difffake.errors import DataError
 
 SCHEMA_VERSION = 1
+# deltalake 1.6 decodes a percent sign twice and panics on brackets.
+_UNUSABLE_CHARACTERS = frozenset("%[]")
 
 
 class Lake:
     """The tables below one folder.
 
     Raises:
-        DataError: a table cannot be opened, or was written under another schema version.
+        DataError: the path holds a character the Delta library cannot take, a table cannot be opened, or it was
+            written under another schema version.
     """
 
     def __init__(self, root: Path) -> None:
+        faulty = sorted(set(str(root.resolve())) & _UNUSABLE_CHARACTERS)
+        if faulty:
+            raise DataError(
+                f"the tables cannot be kept at {root.resolve()}: the Delta library takes no {' '.join(faulty)} in a "
+                "path. Name another folder with --home."
+            )
         self.root = root
 
     def create(self) -> None:
@@ -110,13 +120,14 @@ class Lake:
         if rows.num_rows == 0:
             return
         match = " AND ".join(f"target.{column} = source.{column}" for column in spec.key)
-        (
-            self._open(table)
-            .merge(rows, predicate=match, source_alias="source", target_alias="target")
-            .when_matched_update_all()
-            .when_not_matched_insert_all()
-            .execute()
-        )
+        with _writing(table):
+            (
+                self._open(table)
+                .merge(rows, predicate=match, source_alias="source", target_alias="target")
+                .when_matched_update_all()
+                .when_not_matched_insert_all()
+                .execute()
+            )
 
     def delete(self, table: TableName, where: Mapping[str, Sequence[str]]) -> int:
         """Delete the rows whose columns hold one of the given texts, and return how many there were."""
@@ -125,7 +136,8 @@ class Lake:
         predicate = " AND ".join(
             f"{column} IN ({', '.join(_literal(value) for value in values)})" for column, values in where.items()
         )
-        return int(self._open(table).delete(predicate)["num_deleted_rows"])
+        with _writing(table):
+            return int(self._open(table).delete(predicate)["num_deleted_rows"])
 
     def query(
         self, name: str, parameters: Mapping[str, Any] | None = None, relations: Mapping[str, pa.Table] | None = None
@@ -146,12 +158,14 @@ class Lake:
         # Not through Arrow: it cannot compare strings with the string views that Delta's merges write.
         uris = self._open(spec.name, version).file_uris()
         if uris:
-            connection.read_parquet(uris).create_view(spec.name.value)
+            paths = [_escape_glob(unquote(uri.removeprefix("file://"))) for uri in uris]
+            connection.read_parquet(paths).create_view(spec.name.value)
         else:
             connection.register(spec.name.value, spec.schema.empty_table())
 
     def _uri(self, table: TableName) -> str:
-        return str(self.root / table.value)
+        # As a URI, or Delta would read a percent sign of a folder's name as an escape.
+        return (self.root / table.value).resolve().as_uri()
 
     def _open(self, table: TableName, version: int | None = None) -> DeltaTable:
         try:
@@ -168,16 +182,17 @@ class Lake:
 
     def _write(self, spec: TableSpec, rows: pa.Table) -> None:
         plain = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
-        write_deltalake(
-            self._uri(spec.name),
-            rows,
-            mode="append",
-            writer_properties=WriterProperties(
-                compression="UNCOMPRESSED" if spec.image_column else "ZSTD",
-                max_row_group_size=spec.rows_per_group,
-                column_properties={spec.image_column: plain} if spec.image_column else None,
-            ),
-        )
+        with _writing(spec.name):
+            write_deltalake(
+                self._uri(spec.name),
+                rows,
+                mode="append",
+                writer_properties=WriterProperties(
+                    compression="UNCOMPRESSED" if spec.image_column else "ZSTD",
+                    max_row_group_size=spec.rows_per_group,
+                    column_properties={spec.image_column: plain} if spec.image_column else None,
+                ),
+            )
 
 
 @contextmanager
@@ -185,8 +200,25 @@ def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
     connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"})
     try:
         yield connection
+    except duckdb.IOException as error:
+        raise DataError(
+            f"a table of the lake cannot be read: {error}. Restore its files, or use another --home."
+        ) from error
     finally:
         connection.close()
+
+
+@contextmanager
+def _writing(table: TableName) -> Iterator[None]:
+    try:
+        yield
+    except (DeltaError, OSError) as error:
+        raise DataError(f"the table {table.value} cannot be written: {error}") from error
+
+
+def _escape_glob(path: str) -> str:
+    """DuckDB takes every path as a pattern: a bracketed character stands for itself."""
+    return re.sub(r"([*?\[])", r"[\1]", path)
 
 
 def _conform(rows: pa.Table, spec: TableSpec) -> pa.Table:

@@ -37,7 +37,7 @@ class Section(BaseModel):
 class FacesConfig(Section):
     """Frames, detection and crops (method: Sec. 4.1 of the paper)."""
 
-    outside_fingerprint: ClassVar[frozenset[str]] = frozenset({"detector_weights", "detector_weights_sha256"})
+    outside_fingerprint: ClassVar[frozenset[str]] = frozenset({"detector_weights", "detector_weights_sha256", "device"})
 
     frames_per_video: int = Field(40, ge=2, le=10_000, description="Frames sampled evenly over the whole video.")
     detector: Literal["retinaface", "blazeface"] = Field(
@@ -57,6 +57,7 @@ class FacesConfig(Section):
     crop_size_px: int = Field(224, ge=64, le=1024, description="Side of the stored square crop, in pixels.")
     crop_scale: float = Field(1.3, ge=1.0, le=3.0, description="Enlargement of the face box around its centre.")
     jpeg_quality: int = Field(95, ge=50, le=100, description="JPEG quality of stored crops (4:4:4).")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where RetinaFace runs; auto: the GPU if any.")
     min_faces: int = Field(4, ge=2, description="Fewer faces on the main track than this: status few_faces.")
 
 
@@ -201,7 +202,7 @@ def load_config(path: Path) -> ExperimentConfig:
         raise ConfigError(f"cannot read the configuration {path}: {error}") from error
     try:
         content: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path} must hold a mapping of sections (name, faces, backbone, …), not {content!r:.80}")

@@ -85,6 +85,7 @@ class Settings(BaseModel):
     l2_normalise: bool
     seed: int
     extraction: str
+    face_models: dict[str, str]
 
 
 class Detector:
@@ -114,8 +115,12 @@ class Detector:
         self._finder: FaceFinder | None = None
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path, detector_weights: Path | None = None) -> Self:
         """Read a detector folder; runs no code of its files.
+
+        Args:
+            folder: what `save` wrote.
+            detector_weights: RetinaFace weights file, for a detector made with RetinaFace; its release otherwise.
 
         Raises:
             ArtefactError: a file is missing, altered or of another version.
@@ -128,8 +133,9 @@ class Detector:
             settings = Settings.model_validate(manifest["settings"])
         except ValidationError as error:
             raise ArtefactError(f"{folder / MANIFEST} holds settings this version cannot use: {error}") from error
+        faces = settings.faces.model_copy(update={"detector_weights": detector_weights})
         return cls(
-            settings,
+            settings.model_copy(update={"faces": faces}),
             load_weights(folder / WEIGHTS),
             load_density(folder / DENSITY),
             Calibration.from_json((folder / CALIBRATION).read_text(encoding="utf-8")),
@@ -159,10 +165,19 @@ class Detector:
     def score(self, path: Path, device: Literal["auto", "cpu", "cuda"] = "auto") -> VideoScore:
         """Score the main person of a video file; a video that cannot be judged gives a status and a reason."""
         if self._finder is None:
-            self._finder = build_face_finder(self.settings.faces)
+            self._finder = self._build_finder()
         content = _digest(path) if path.is_file() else ""
         outcome = extract_faces(path, content, self.settings.extraction, self.settings.faces, self._finder)
         return self.score_extraction(outcome, resolve_device(device))
+
+    def _build_finder(self) -> FaceFinder:
+        finder = build_face_finder(self.settings.faces)
+        if finder.fingerprint_parts() != self.settings.face_models:
+            raise ArtefactError(
+                f"the face models here are {finder.fingerprint_parts()}, but the detector was made with "
+                f"{self.settings.face_models}: load it with the same RetinaFace weights (detector_weights=…)"
+            )
+        return finder
 
     def score_extraction(self, outcome: Extraction, device: torch.device) -> VideoScore:
         """Score the main track of an extraction."""

@@ -219,6 +219,9 @@ def _open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         if not streams:
             kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
             raise UnreadableVideoError(_unreadable(path, f"no video stream (it holds: {kinds})"))
+        # PyAV has no codec context where FFmpeg has no decoder, whatever its annotations say.
+        if getattr(streams[0], "codec_context", None) is None:
+            raise UnreadableVideoError(_unreadable(path, "no decoder for its video stream"))
         streams[0].thread_type = "NONE"
         streams[0].codec_context.thread_count = 1
         yield container, streams[0]

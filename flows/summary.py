@@ -64,6 +64,5 @@ def _auc(row: dict[str, Any]) -> str:
 def _warnings(outcome: Outcome) -> list[str]:
     records = outcome.records
     notes = list(records["density"].facts["warnings"])
-    if records["calibration"].facts["warning"]:
-        notes.append(records["calibration"].facts["warning"])
-    return notes
+    calibration = records["calibration"].facts
+    return notes + [calibration[name] for name in ("warning", "dependence") if calibration[name]]

@@ -18,6 +18,7 @@ from difffake.differential import calibration, combination, density
 from difffake.differential.calibration import fit_calibration
 from difffake.differential.density import build_density, load_density
 from difffake.evaluation.figures import calibration_figure
+from difffake.faces.finder import build_face_finder
 from tasks.backbone import weights_path
 from tasks.experiment import Experiment, StageRecord, made, of_role, reused, stage_task
 from tasks.pairs import read_pairs
@@ -65,6 +66,7 @@ def calibrate(
         l2_normalise=config.density.l2_normalise,
         seed=config.seed,
         extraction=extraction,
+        face_models=build_face_finder(config.faces).fingerprint_parts(),
     )
     inputs = {
         "backbone": backbone.digest,
@@ -88,19 +90,26 @@ def calibrate(
     scores = {video_key: outcome.score for video_key, outcome in outcomes.items() if outcome.score is not None}
     fitted_calibration = fit_calibration(scores.values(), config.calibration.false_positive_rate)
     provenance = _provenance(experiment, inputs)
+    people = _identities(experiment, scores)
     facts = {
         "videos": len(scores),
-        "identities": _identities(experiment, scores),
+        "identities": people,
         "threshold": fitted_calibration.threshold,
         "stated_false_positive_rate": fitted_calibration.stated_false_positive_rate,
         "warning": fitted_calibration.warning,
+        "dependence": (
+            f"the {len(scores)} calibration videos show {people} people: videos of one person are alike, so the "
+            "false-positive rate on other people may be higher than stated"
+        )
+        if people < len(scores)
+        else None,
     }
     with store.staging(DETECTOR_STAGE, name) as folder:
         Detector(settings, uncalibrated.backbone, uncalibrated.density, fitted_calibration, provenance).save(
             folder, weights, density_file
         )
         calibration_figure(fitted_calibration, []).savefig(folder / CALIBRATION_FIGURE, dpi=150)
-        content = fingerprint(DETECTOR_STAGE, versions, None, inputs | {"scores": sorted(scores.values())})
+        content = fingerprint(DETECTOR_STAGE, versions, None, inputs | {"calibration": fitted_calibration.to_json()})
         artefact = store.publish(folder, DETECTOR_STAGE, name, facts, content)
     return made(DETECTOR_STAGE, name, artefact, _calibration_summary(facts))
 

@@ -62,7 +62,7 @@ def evaluate(
         "groups": [row.to_dict() for row in table],
         "examples": _examples(videos, outcomes),
         "videos": len(videos),
-        "protocol": fingerprint("protocol", STAGE_VERSION, config.evaluation, {"videos": inputs["videos"]}),
+        "protocol": fingerprint("protocol", STAGE_VERSION, None, {"videos": inputs["videos"]}),
     }
     with store.staging(STAGE, name) as folder:
         _write_table(table, folder / TABLE)
@@ -85,7 +85,8 @@ def _outcomes(experiment: Experiment, extraction: str) -> dict[tuple[str, str], 
 
 
 def _without_faces(row: dict[str, Any]) -> VideoScore:
-    return VideoScore(STATUS_WITHOUT_FACES[row["status"]], f"{row['status']}: {row['reason']}")
+    status = STATUS_WITHOUT_FACES.get(row["status"], "failed")
+    return VideoScore(status, f"{row['status']}: {row['reason'] or 'its faces are missing from the lake'}")
 
 
 def _store_scores(

@@ -22,6 +22,7 @@ from difffake.config import ExperimentConfig, StageName
 from difffake.errors import DataError
 
 SAME_VIDEO = "same_video"
+ROLES = ("train", "validation", "calibration", "test")
 PROGRESS_EVERY_S = 10.0
 
 

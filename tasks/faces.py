@@ -3,6 +3,8 @@
 import atexit
 import logging
 import os
+import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -20,11 +22,12 @@ from data_catalog.uris import local_path
 from difffake.config import FacesConfig
 from difffake.faces.extraction import STAGE_VERSION, extract_faces
 from difffake.faces.finder import FaceFinder, build_face_finder
-from tasks.experiment import Experiment, StageRecord, digest_faces, stage_task
+from tasks.experiment import ROLES, Experiment, StageRecord, digest_faces, of_role, stage_task
 from tasks.services import send_what_waits
 
 _SHARDS_PER_WORKER = 8
 _MOST_NAMED = 5
+_PARENT_CHECK_S = 0.5
 
 logger = logging.getLogger("difffake.tasks.faces")
 
@@ -72,7 +75,7 @@ def plan_extraction(experiment: Experiment) -> ExtractionPlan:
 @task(name="extract", task_run_name="extract-{shard[0].video_key}", cache_policy=NO_CACHE)
 def extract_shard(root: Path, config: FacesConfig, extraction: str, shard: tuple[PendingVideo, ...]) -> dict[str, int]:
     """Extract a few videos, one after the other, each committed before the next; returns videos by status."""
-    _send_at_exit()
+    _prepare_worker(os.getppid())
     # One single-threaded worker per core is faster than threads that wait for each other.
     cv2.setNumThreads(1)
     lake = Home(root).lake
@@ -99,12 +102,15 @@ def conclude_extraction(experiment: Experiment, plan: ExtractionPlan) -> StageRe
     faces = sum(row["faces"] for row in counts)
     for row in failed[:_MOST_NAMED]:
         logger.info("%-12s %s: %s (%s)", "faces", row["video_key"], row["status"], row["reason"])
+    usable = experiment.usable_faces(plan.extraction)
+    for role in ROLES:
+        of_role(usable, role)
     statuses = {row["status"]: row["videos"] for row in counts}
     outcomes = ", ".join(f"{count} {status}" for status, count in statuses.items())
     return StageRecord(
         stage="faces",
         fingerprint=plan.extraction,
-        digest=digest_faces(experiment.usable_faces(plan.extraction)),
+        digest=digest_faces(usable),
         reused=plan.videos == 0,
         summary=f"{faces} faces of {videos} videos ({outcomes}); {plan.videos} videos opened now",
         facts={"videos": videos, "faces": faces, "statuses": statuses, "failed": failed},
@@ -112,9 +118,18 @@ def conclude_extraction(experiment: Experiment, plan: ExtractionPlan) -> StageRe
 
 
 @cache
-def _send_at_exit() -> None:
-    """Once a worker process: let its last events and log lines reach the server before it ends."""
+def _prepare_worker(parent_pid: int) -> None:
+    """Once a worker process: one thread for torch, its last events delivered, and no life after its parent's."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     atexit.register(send_what_waits)
+    threading.Thread(target=_end_with_parent, args=(parent_pid,), daemon=True).start()
+
+
+def _end_with_parent(parent_pid: int) -> None:
+    # A run that was killed must not go on writing beside the one that follows it.
+    while os.getppid() == parent_pid:
+        time.sleep(_PARENT_CHECK_S)
+    os._exit(1)
 
 
 def extraction_fingerprint(config: FacesConfig, finder: FaceFinder) -> str:

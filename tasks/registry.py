@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import mlflow
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus
+from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Metric, Param, RunStatus
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
@@ -34,6 +34,7 @@ from data_catalog.artefacts import Artefact
 from data_catalog.fingerprints import fingerprint
 from data_catalog.schemas import TableName
 from difffake.backbone.training_folder import EpochRecord
+from difffake.config import Section
 from tasks.experiment import Experiment, StageRecord, stage_task
 from tasks.services import HOST, MLFLOW_PORT, PREFECT_PORT, QUIET
 
@@ -46,8 +47,8 @@ DETECTOR_TAG = "difffake.detector"
 EVALUATION_TAG = "difffake.evaluation"
 PROTOCOL_TAG = "difffake.protocol"
 AUC_TAG = "difffake.auc"
-MODEL_URI_TAG = "difffake.model_uri"
 FLOW_URL_TAG = "prefect.flow_run_url"
+_TRAINING_SECTIONS = ("data", "faces", "pseudo_fakes", "backbone", "pairs", "density", "calibration")
 _PYFUNC = Path(__file__).with_name("detector_pyfunc.py")
 _REQUIREMENTS = (
     "torch", "timm", "scikit-learn", "skops", "safetensors", "numpy", "pandas", "pydantic", "pyyaml", "av",
@@ -72,7 +73,9 @@ def open_training_run(experiment: Experiment, faces: StageRecord) -> str:
         1,
         None,
         {
-            "config": config.model_dump(mode="json", exclude={"runner", "evaluation"}),
+            "config": {name: _identity(getattr(config, name)) for name in _TRAINING_SECTIONS},
+            "name": config.name,
+            "seed": config.seed,
             "faces": faces.digest,
             "datasets": list(experiment.datasets),
         },
@@ -80,6 +83,8 @@ def open_training_run(experiment: Experiment, faces: StageRecord) -> str:
     folder = experiment.home.mlflow.resolve() / "artifacts"
     found = client.get_experiment_by_name(config.name)
     experiment_id = found.experiment_id if found else client.create_experiment(config.name, folder.as_uri())
+    if found and found.lifecycle_stage == LifecycleStage.DELETED:
+        client.restore_experiment(experiment_id)
     begun = client.search_runs([experiment_id], f"tags.`{TRAINING_TAG}` = '{training}'", max_results=1)
     if begun:
         run_id = str(begun[0].info.run_id)
@@ -124,6 +129,7 @@ def register(
     name = fingerprint(STAGE, 1, None, {"detector": calibration.digest, "evaluation": evaluation.fingerprint})
     known = _version_of(client, calibration.digest)
     if known is not None and known.tags.get(EVALUATION_TAG) == name and STAGE not in experiment.force:
+        _close_unneeded(client, run_id, known)
         return _record(name, known, is_reused=True)
 
     client.update_run(run_id, RunStatus.to_string(RunStatus.RUNNING))
@@ -132,7 +138,7 @@ def register(
     for path in figures:
         client.log_artifact(run_id, str(path), "figures" if path.suffix == ".png" else "tables")
     if known is None:
-        model_uri = client.get_run(run_id).data.tags.get(MODEL_URI_TAG) or _log_model(client, run_id, detector)
+        model_uri = _log_model(run_id, detector)
         _ensure_model(client)
         known = client.create_model_version(MODEL, model_uri, run_id, tags={DETECTOR_TAG: calibration.digest})
     number = str(known.version)
@@ -187,7 +193,9 @@ def failing_run(experiment: Experiment, run_id: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        connect(experiment).set_terminated(run_id, RunStatus.to_string(RunStatus.FAILED))
+        client = connect(experiment)
+        if client.get_run(run_id).info.status == RunStatus.to_string(RunStatus.RUNNING):
+            client.set_terminated(run_id, RunStatus.to_string(RunStatus.FAILED))
         raise
 
 
@@ -236,7 +244,7 @@ def _ensure_model(client: MlflowClient) -> None:
         client.create_registered_model(MODEL, description="Deepfake detection by differential anomaly detection.")
 
 
-def _log_model(client: MlflowClient, run_id: str, detector: Artefact) -> str:
+def _log_model(run_id: str, detector: Artefact) -> str:
     columns = [ColSpec(DataType.string, "path")]
     outputs = [
         ColSpec(DataType.string, "path"),
@@ -259,7 +267,6 @@ def _log_model(client: MlflowClient, run_id: str, detector: Artefact) -> str:
             signature=ModelSignature(Schema(columns), Schema(outputs)),
             pip_requirements=[f"{name}=={installed_version(name)}" for name in _REQUIREMENTS],
         )
-    client.set_tag(run_id, MODEL_URI_TAG, logged.model_uri)
     return str(logged.model_uri)
 
 
@@ -297,6 +304,20 @@ def _log_inputs(client: MlflowClient, experiment: Experiment, run_id: str, recor
         dataset = Dataset(f"{'+'.join(experiment.datasets)}/{table.value}", digest, "delta_table", place)
         inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", "training")]))
     client.log_inputs(run_id, inputs)
+
+
+def _close_unneeded(client: MlflowClient, run_id: str, known: ModelVersion) -> None:
+    """End a run that turned out to give a detector that is registered already."""
+    if client.get_run(run_id).info.status != RunStatus.to_string(RunStatus.RUNNING):
+        return
+    if run_id != known.run_id:
+        note = f"Gave the same detector as version {known.version} of `{MODEL}`, which has the results."
+        client.set_tag(run_id, "mlflow.note.content", note)
+    client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED))
+
+
+def _identity(section: Section) -> dict[str, Any]:
+    return section.model_dump(mode="json", exclude=set(section.outside_fingerprint))
 
 
 def _record(name: str, version: ModelVersion, *, is_reused: bool) -> StageRecord:

@@ -1,7 +1,8 @@
 """The two servers a run may need, as child processes on loopback: started, found again, stopped.
 
 Prefect loses task-run history when a flow starts its own temporary server, so a run uses one that outlives the flow:
-the one PREFECT_API_URL names, or one this work folder already runs, or one started here and stopped by its owner.
+the one PREFECT_API_URL names, or one this work folder already runs, or one started here. Commands that use a server at
+the same time share it, and the last to end stops it; a user that was killed does not count.
 """
 
 import json
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.error import URLError
@@ -46,12 +47,11 @@ QUIET = {
 
 @dataclass(frozen=True)
 class Service:
-    """A running server: its name, port, process and the process that answers for it."""
+    """A running server: its name, port and process."""
 
     name: str
     port: int
     pid: int
-    owner_pid: int
 
     @property
     def url(self) -> str:
@@ -74,11 +74,12 @@ def prefect_server(home: Home, port: int = PREFECT_PORT) -> Iterator[str]:
     """A Prefect server for the time of the block; yields its API address and sets this process's environment.
 
     A server named by PREFECT_API_URL is used as it is; one that another command of this work folder runs is shared;
-    otherwise one is started, and stopped at the end.
+    otherwise one is started. The last command that uses it stops it.
 
     Raises:
         ServiceError: the named server does not answer, or none can be started.
     """
+    os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
     named = os.environ.get("PREFECT_API_URL")
     if named:
         if not _answers(f"{named}/health"):
@@ -88,32 +89,26 @@ def prefect_server(home: Home, port: int = PREFECT_PORT) -> Iterator[str]:
         finally:
             send_what_waits()
         return
-    service, is_ours = ensure(home, "prefect", port, start_prefect)
+    service = share(home, "prefect", port, start_prefect)
     os.environ.update(prefect_environment(home, service.port))
     try:
         yield os.environ["PREFECT_API_URL"]
     finally:
         send_what_waits()
         os.environ.pop("PREFECT_API_URL")
-        if is_ours:
-            stop(home, service)
+        leave(home, service)
 
 
 @contextmanager
 def both_servers(home: Home, prefect_port: int, mlflow_port: int) -> Iterator[tuple[Service, Service]]:
-    """The Prefect and the MLflow server for the time of the block; those started here are stopped after it."""
-    ours: list[Service] = []
-    try:
+    """The Prefect and the MLflow server for the time of the block; the last command that uses one stops it."""
+    with ExitStack() as stack:
         services = []
         for name, port, start in (("prefect", prefect_port, start_prefect), ("mlflow", mlflow_port, start_mlflow)):
-            service, is_ours = ensure(home, name, port, start)
+            service = share(home, name, port, start)
+            stack.callback(leave, home, service)
             services.append(service)
-            if is_ours:
-                ours.append(service)
         yield services[0], services[1]
-    finally:
-        for service in ours:
-            stop(home, service)
 
 
 def wait_for(*services: Service) -> None:
@@ -142,26 +137,31 @@ def send_what_waits() -> None:
     wait_for_global_loop_exit(timeout=_STOP_TIMEOUT_S)
 
 
-def ensure(
-    home: Home, name: str, port: int, start: Callable[[Home, int], subprocess.Popen[bytes]]
-) -> tuple[Service, bool]:
-    """The running server called `name`, started if need be; says whether this process now answers for it.
-
-    A server whose owner was killed is taken over.
-    """
+def share(home: Home, name: str, port: int, start: Callable[[Home, int], subprocess.Popen[bytes]]) -> Service:
+    """The running server called `name`, started if need be; this process is now one of its users."""
+    users = _users(home, name)
+    users.mkdir(parents=True, exist_ok=True)
+    (users / str(os.getpid())).touch()
     known = running(home, name)
     if known is not None:
-        if _is_alive(known.owner_pid):
-            return known, False
-        adopted = Service(name, known.port, known.pid, os.getpid())
-        _remember(home, adopted)
-        return adopted, True
+        return known
     port = port if _is_free(port) else free_port()
     process = start(home, port)
-    service = Service(name, port, process.pid, os.getpid())
+    service = Service(name, port, process.pid)
     _remember(home, service)
     _await_health(home, service, process)
-    return service, True
+    return service
+
+
+def leave(home: Home, service: Service) -> None:
+    """No longer use the server; the last of its users that is alive stops it."""
+    users = _users(home, service.name)
+    (users / str(os.getpid())).unlink(missing_ok=True)
+    for user in users.iterdir():
+        if _is_alive(int(user.name)):
+            return
+        user.unlink(missing_ok=True)
+    stop(home, service)
 
 
 def running(home: Home, name: str) -> Service | None:
@@ -225,6 +225,10 @@ def _remember(home: Home, service: Service) -> None:
     partial = path.with_suffix(".tmp")
     partial.write_text(json.dumps(asdict(service)), encoding="utf-8")
     partial.replace(path)
+
+
+def _users(home: Home, name: str) -> Path:
+    return home.services / f"{name}.users"
 
 
 def _health_url(service: Service) -> str:

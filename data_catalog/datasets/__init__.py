@@ -1,6 +1,14 @@
 """Adapters of the field's datasets, by name."""
 
-from data_catalog.datasets.base import DatasetAdapter, DatasetSpec, Scan, Unrecognised, VideoEntry, read_identities
+from data_catalog.datasets.base import (
+    NAME_PATTERN,
+    DatasetAdapter,
+    DatasetSpec,
+    Scan,
+    Unrecognised,
+    VideoEntry,
+    read_identities,
+)
 from data_catalog.datasets.faceforensics import FaceForensics
 from difffake.errors import DataError
 
@@ -20,6 +28,7 @@ def get_adapter(name: str) -> DatasetAdapter:
 
 __all__ = [
     "ADAPTERS",
+    "NAME_PATTERN",
     "DatasetAdapter",
     "DatasetSpec",
     "Scan",

@@ -1,6 +1,8 @@
 """What a dataset adapter is: a folder in, one entry per video out; nothing opened, nothing guessed."""
 
 import csv
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -11,6 +13,8 @@ from difffake.errors import DataError
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v"})
 
+NAME_PATTERN = "^[A-Za-z0-9_.-]+$"
+
 Split = Literal["train", "val", "test"]
 
 
@@ -19,7 +23,7 @@ class DatasetSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern="^[A-Za-z0-9_.-]+$", description="Name in the lake; part of every video_key.")
+    name: str = Field(pattern=NAME_PATTERN, description="Name in the lake; part of every video_key.")
     adapter: str = Field(description="Name of the adapter that knows the folder's layout.")
     root: Path = Field(description="The dataset's folder.")
     identities: Path | None = Field(
@@ -95,7 +99,7 @@ def read_identities(path: Path | None) -> dict[str, str]:
             if reader.fieldnames is None or not {"video", "identity"} <= set(reader.fieldnames):
                 raise DataError(f"{path} must have the columns video,identity; it has {reader.fieldnames}")
             rows = [(row["video"], row["identity"]) for row in reader]
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"cannot read the identities file {path}: {error}") from error
     merged: dict[str, str] = {}
     for video, identity in rows:
@@ -104,6 +108,18 @@ def read_identities(path: Path | None) -> dict[str, str]:
         if merged.setdefault(video, identity) != identity:
             raise DataError(f"{path} gives video {video} two identities: {merged[video]} and {identity}")
     return merged
+
+
+def walk_files(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, links to folders followed, each real folder once."""
+    seen: set[str] = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (Path(parent, name) for name in names)
 
 
 def require_folder(root: Path, layout: str) -> None:

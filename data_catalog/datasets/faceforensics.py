@@ -17,6 +17,7 @@ from data_catalog.datasets.base import (
     VideoEntry,
     describe_folder,
     require_folder,
+    walk_files,
 )
 from difffake.errors import DataError
 
@@ -51,7 +52,7 @@ class FaceForensics:
         splits = _read_splits(root / "splits")
         entries: list[VideoEntry] = []
         unrecognised: list[Unrecognised] = []
-        for path in sorted(path for folder in folders for path in folder.rglob("*") if path.is_file()):
+        for path in sorted(path for folder in folders for path in walk_files(folder)):
             found = _classify(path.relative_to(root), splits, identities)
             if isinstance(found, str):
                 unrecognised.append(Unrecognised(path, found))
@@ -60,6 +61,12 @@ class FaceForensics:
         if not entries:
             raise DataError(
                 f"{root} holds no FaceForensics++ video ({len(unrecognised)} other files). Expected:\n{self.layout}"
+            )
+        unknown = sorted(set(identities) - splits.keys() - {entry.name for entry in entries})
+        if unknown:
+            raise DataError(
+                f"the identities file names {len(unknown)} videos that are neither in the splits nor in the folder, "
+                f"first {unknown[0]!r}; ids have three digits, such as '033'"
             )
         return Scan(*_without_doubles(entries, unrecognised))
 

@@ -100,7 +100,7 @@ class Calibration(BaseModel):
 
 
 def fit_calibration(scores: Iterable[float], false_positive_rate: float) -> Calibration:
-    """Calibrate on the scores of held-out real videos, one a video, none of which trained anything.
+    """Calibrate on the scores of real videos that neither network nor density was fitted on, one a video.
 
     Raises:
         CalibrationError: there is no score, a score is not finite, or the rate is not inside (0, 1).

@@ -62,26 +62,29 @@ class DetectorFaceFinder:
         return {model.name: model.weights_sha256 for model in (self._detector, self._landmarker)}
 
 
-def build_face_finder(config: FacesConfig, device: str = "cpu") -> FaceFinder:
+def build_face_finder(config: FacesConfig) -> FaceFinder:
     """The finder a configuration names; `device` is where RetinaFace runs, BlazeFace and FaceMesh stay on the CPU.
 
     Raises:
         WeightsError: a network's weights are missing, altered or do not fit.
     """
-    return DetectorFaceFinder(_DETECTORS[config.detector](config, device), FaceMeshLandmarker())
+    return DetectorFaceFinder(_DETECTORS[config.detector](config), FaceMeshLandmarker())
 
 
-def _retinaface(config: FacesConfig, device: str) -> FaceDetector:
+def _retinaface(config: FacesConfig) -> FaceDetector:
+    # Imports torch, which BlazeFace does without.
+    from difffake.backbone.device import resolve_device
+
     return RetinaFaceDetector(
         weights=config.detector_weights,
         weights_sha256=config.detector_weights_sha256,
         max_side_px=config.detector_max_side_px,
         min_score=config.detector_min_score,
-        device=device,
+        device=str(resolve_device(config.device)),
     )
 
 
-_DETECTORS: dict[str, Callable[[FacesConfig, str], FaceDetector]] = {
+_DETECTORS: dict[str, Callable[[FacesConfig], FaceDetector]] = {
     "retinaface": _retinaface,
-    "blazeface": lambda config, _device: BlazeFaceDetector(min_score=config.detector_min_score),
+    "blazeface": lambda config: BlazeFaceDetector(min_score=config.detector_min_score),
 }

@@ -110,6 +110,40 @@ def test_a_file_that_is_no_video_is_still_a_row(lake: Lake, root: Path) -> None:
     assert row["sha256"]
 
 
+def test_a_file_that_cannot_be_read_is_a_row_and_is_tried_again(lake: Lake, root: Path) -> None:
+    broken = root / "original_sequences/youtube/c23/videos/003.mp4"
+    broken.symlink_to(root / "nowhere.mp4")
+    assert scan(lake, root) == (4, 4, 0, 0, 0)
+    assert video(lake, "003")["sha256"] == "unread"
+    broken.unlink()
+    clip(broken, 9)
+    assert scan(lake, root) == (4, 0, 1, 3, 0)
+
+
+def test_an_identity_of_no_video_is_refused(lake: Lake, root: Path, tmp_path: Path) -> None:
+    table = tmp_path / "identities.csv"
+    table.write_text("video,identity\n1,anna\n")
+    with pytest.raises(DataError, match="first '1'"):
+        take_inventory(lake, DatasetSpec(name="ff", adapter="faceforensics", root=root, identities=table), workers=1)
+
+
+def test_an_outcome_counts_only_while_its_faces_are_there(lake: Lake) -> None:
+    log = {
+        "video_key": ["a", "b", "c"],
+        "video_sha256": ["1", "2", "3"],
+        "extraction": ["x"] * 3,
+        "faces_found": pa.array([2, 1, 0], pa.int32()),
+    }
+    faces = {"video_key": ["a", "b"], "video_sha256": ["1", "2"], "extraction": ["x", "x"]}
+    relations = {
+        "roles": pa.table({"video_key": ["a", "b", "c", "d"], "sha256": ["1", "2", "3", "4"], "uri": ["u"] * 4}),
+        "extraction_log": pa.table(log),
+        "faces": pa.table(faces),
+    }
+    pending = lake.query("pending_extractions", {"extraction": "x"}, relations)
+    assert pending["video_key"].to_pylist() == ["a", "d"]
+
+
 def test_a_person_in_two_splits_is_refused_by_name(lake: Lake, root: Path, tmp_path: Path) -> None:
     table = tmp_path / "identities.csv"
     table.write_text("video,identity\n001,anna\n002,anna\n")

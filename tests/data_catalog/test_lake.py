@@ -91,6 +91,32 @@ def test_a_table_of_another_schema_version_is_refused(lake: Lake) -> None:
         lake.count(TableName.PAIRS)
 
 
+@pytest.mark.parametrize("name", ["My Project", "ümlaut", "ha#sh", "q?m", "st*r", "a'b"])
+def test_the_work_folder_may_have_a_name_with_signs(tmp_path: Path, name: str) -> None:
+    lake = Lake(tmp_path / name / "lake")
+    lake.create()
+    assert lake.append_missing(TableName.PAIRS, pairs(("v", "a", "b"))) == 1
+    assert lake.append_missing(TableName.PAIRS, pairs(("v", "a", "b"), ("v", "c", "b"))) == 1
+    lake.upsert(TableName.PAIRS, pairs(("v", "c", "b"), relation="reference"))
+    assert lake.read(TableName.PAIRS, ["base_id"], {"relation": ["reference"]})["base_id"].to_pylist() == ["c"]
+    assert lake.delete(TableName.PAIRS, {"video_key": ["v"]}) == 2
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["per%20cent", "br[1]ack"])
+def test_names_the_delta_library_cannot_take_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match="Name another folder"):
+        Lake(tmp_path / name / "lake").create()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lost_file_of_a_table_is_one_clear_error(lake: Lake) -> None:
+    lake.append_missing(TableName.PAIRS, pairs(("v", "a", "b")))
+    next((lake.root / "pairs").glob("*.parquet")).unlink()
+    with pytest.raises(DataError, match="cannot be read"):
+        lake.read(TableName.PAIRS)
+
+
 def append_part(root: Path, part: int) -> None:
     lake = Lake(root)
     for number in range(5):

@@ -12,6 +12,7 @@ from difffake.differential.calibration import fit_calibration
 from difffake.differential.density import GaussianMixtureDensity
 from difffake.differential.pairs import draw_pairs
 from difffake.errors import ArtefactError
+from difffake.faces.finder import build_face_finder
 from difffake.video import write_video
 from tests.helpers.media import astronaut_rgb
 
@@ -22,6 +23,7 @@ SETTINGS = Settings(
     l2_normalise=True,
     seed=3,
     extraction="test",
+    face_models=build_face_finder(FacesConfig(detector="blazeface")).fingerprint_parts(),
 )
 NAMES = [f"face{number}" for number in range(20)]
 
@@ -123,6 +125,13 @@ def test_a_folder_that_is_no_detector_or_of_another_version_is_refused(folder: P
     (folder / MANIFEST).write_text(json.dumps(manifest | {"settings": {}}))
     with pytest.raises(ArtefactError, match="settings"):
         Detector.load(folder)
+
+
+def test_other_face_models_than_it_was_made_with_are_refused(detector: Detector, tmp_path: Path) -> None:
+    changed = SETTINGS.model_copy(update={"face_models": {"blazeface": "another"}})
+    other = Detector(changed, detector.backbone, detector.density, detector.calibration)
+    with pytest.raises(ArtefactError, match="face models"):
+        other.score(tmp_path / "any.mp4")
 
 
 def test_without_calibration_it_cannot_be_saved(detector: Detector, tmp_path: Path) -> None:

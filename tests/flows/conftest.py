@@ -111,9 +111,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     footage = small_footage(folder / "FaceForensics++")
     add_bad_videos(footage.root)
     server_home = Home(folder / "server")
-    service, _ = services.ensure(server_home, "prefect", services.free_port(), services.start_prefect)
+    service = services.share(server_home, "prefect", services.free_port(), services.start_prefect)
     environment = services.prefect_environment(server_home, service.port) | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     try:
         yield Bench(folder, footage, environment)
     finally:
-        services.stop(server_home, service)
+        services.leave(server_home, service)

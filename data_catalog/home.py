@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from data_catalog.lake import Lake
 
 DEFAULT_HOME = Path(".difffake")
+# As the user set it: mlflow writes the URI it is told into this variable, and one folder's must not become another's.
+_NAMED_MLFLOW_URI = os.environ.get("MLFLOW_TRACKING_URI")
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Home:
     @property
     def mlflow_uri(self) -> str:
         """MLflow's tracking database unless MLFLOW_TRACKING_URI names another."""
-        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.mlflow.resolve() / 'mlflow.db'}"
+        return _NAMED_MLFLOW_URI or f"sqlite:///{self.mlflow.resolve() / 'mlflow.db'}"
 
     def create(self) -> None:
         """Make the folders and empty tables.

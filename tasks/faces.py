@@ -4,7 +4,6 @@ import atexit
 import logging
 import os
 import threading
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -121,15 +120,23 @@ def conclude_extraction(experiment: Experiment, plan: ExtractionPlan) -> StageRe
 def _prepare_worker(parent_pid: int) -> None:
     """Once a worker process: one thread for torch, its last events delivered, and no life after its parent's."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    atexit.register(send_what_waits)
-    threading.Thread(target=_end_with_parent, args=(parent_pid,), daemon=True).start()
+    is_over = threading.Event()
+    watcher = threading.Thread(target=_end_with_parent, args=(parent_pid, is_over), daemon=True)
+    watcher.start()
+
+    def end() -> None:
+        is_over.set()
+        watcher.join()
+        send_what_waits()
+
+    atexit.register(end)
 
 
-def _end_with_parent(parent_pid: int) -> None:
-    # A run that was killed must not go on writing beside the one that follows it.
-    while os.getppid() == parent_pid:
-        time.sleep(_PARENT_CHECK_S)
-    os._exit(1)
+def _end_with_parent(parent_pid: int, is_over: threading.Event) -> None:
+    """A run that was killed must not go on writing beside the one that follows it."""
+    while not is_over.wait(_PARENT_CHECK_S):
+        if os.getppid() != parent_pid:
+            os._exit(1)
 
 
 def extraction_fingerprint(config: FacesConfig, finder: FaceFinder) -> str:

@@ -151,6 +151,31 @@ def test_a_changed_training_keeps_the_faces_and_a_forced_or_deleted_result_is_ma
     assert outcomes(forced.stdout) == dict.fromkeys(STAGES, "reused") | {"density": "done", "pairs": "done"}
 
 
+def test_another_false_positive_rate_reaches_verdicts_and_registered_model(
+    bench: Bench, finished: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    home = bench.folder / "rate"
+    shutil.copytree(finished[0], home)
+    before = {row["video_key"]: row["detector"] for row in table_rows(home, TableName.SCORES)}
+    run = bench.run(home, bench.config("rate", calibration={"false_positive_rate": 0.5}))
+    assert run.returncode == 0, run.stderr
+    assert outcomes(run.stdout) == dict.fromkeys(STAGES, "reused") | dict.fromkeys(
+        ("calibration", "evaluation", "registry"), "done"
+    )
+    scores = table_rows(home, TableName.SCORES)
+    assert len(scores) == 2 * len(before)
+    client = MlflowClient(Home(home).mlflow_uri)
+    version = client.get_model_version_by_alias("difffake", "challenger")
+    assert version.version == "2"
+    mlflow.set_tracking_uri(Home(home).mlflow_uri)
+    files = Path(mlflow.artifacts.download_artifacts("models:/difffake@challenger"))
+    served = json.loads(next(files.rglob("calibration.json")).read_text())
+    assert served["requested_false_positive_rate"] == 0.5
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    assert {found.info.status for found in client.search_runs([experiment.experiment_id])} == {"FINISHED"}
+
+
 @pytest.mark.parametrize("stage", ["extraction", "training"])
 def test_killed_in_the_middle_then_run_again_equals_an_undisturbed_run(
     bench: Bench, finished: tuple[Path, subprocess.CompletedProcess[str]], stage: str

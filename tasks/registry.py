@@ -35,6 +35,7 @@ from data_catalog.fingerprints import fingerprint
 from data_catalog.schemas import TableName
 from difffake.backbone.training_folder import EpochRecord
 from difffake.config import Section
+from difffake.errors import ServiceError
 from tasks.experiment import Experiment, StageRecord, stage_task
 from tasks.services import HOST, MLFLOW_PORT, PREFECT_PORT, QUIET
 
@@ -81,7 +82,13 @@ def open_training_run(experiment: Experiment, faces: StageRecord) -> str:
         },
     )
     folder = experiment.home.mlflow.resolve() / "artifacts"
-    found = client.get_experiment_by_name(config.name)
+    try:
+        found = client.get_experiment_by_name(config.name)
+    except MlflowException as error:
+        raise ServiceError(
+            f"the MLflow store {experiment.home.mlflow_uri} cannot be used: {error}. Start its server, or unset "
+            "MLFLOW_TRACKING_URI to use the work folder's own."
+        ) from error
     experiment_id = found.experiment_id if found else client.create_experiment(config.name, folder.as_uri())
     if found and found.lifecycle_stage == LifecycleStage.DELETED:
         client.restore_experiment(experiment_id)

@@ -4,8 +4,10 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from data_catalog import home
 from difffake.config import ExperimentConfig
-from tasks import registry
+from difffake.errors import ServiceError
+from tasks import registry, services
 from tasks.experiment import Experiment, StageRecord
 from tasks.registry import AUC_TAG, CHAMPION, MODEL, PROTOCOL_TAG
 
@@ -59,6 +61,12 @@ def test_nested_sections_become_dotted_parameters() -> None:
     assert registry.flatten({"a": 1, "b": {"c": {"d": 2}, "e": []}}) == {"a": 1, "b.c.d": 2, "b.e": []}
 
 
-def test_registering_needs_no_network(experiment: Experiment) -> None:
-    assert experiment.home.mlflow_uri.startswith("sqlite:///")
-    assert Path(experiment.home.mlflow / "mlflow.db").exists()
+def test_a_tracking_server_that_does_not_answer_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = f"http://127.0.0.1:{services.free_port()}"
+    monkeypatch.setattr(home, "_NAMED_MLFLOW_URI", closed)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    faces = StageRecord(stage="faces", fingerprint="f", digest="f", reused=False, summary="")
+    with pytest.raises(ServiceError, match=f"{closed} cannot be used"):
+        registry.open_training_run.fn(Experiment(ExperimentConfig(), tmp_path, ("ff",)), faces)

@@ -1,6 +1,6 @@
 """Faces between their table and the arrays the method works on."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,12 +19,12 @@ from difffake.faces.records import Extraction, FaceSet
 def extraction_tables(
     video_key: str, video_sha256: str, extraction: str, outcome: Extraction
 ) -> tuple[pa.Table, pa.Table]:
-    """Rows of `faces` and of `extraction_log` for one video."""
+    """Rows of `faces` and of `extraction_log` for the content of one video."""
     faces = [
         {
             "face_id": face.face_id,
-            "video_key": video_key,
             "video_sha256": video_sha256,
+            "video_key": video_key,
             "extraction": extraction,
             "frame_index": face.frame_index,
             "time_s": face.time_s,
@@ -55,23 +55,28 @@ def extraction_tables(
     )
 
 
-def read_face_set(lake: Lake, face_ids: Sequence[str], video_keys: Sequence[str]) -> FaceSet:
-    """The named faces, in the order given; `video_keys` are the videos of the faces, one each.
+def read_face_set(lake: Lake, faces: pa.Table) -> FaceSet:
+    """The named faces, in the order given.
+
+    Args:
+        lake: the tables.
+        faces: columns video_key, video_sha256, face_id.
 
     Raises:
         DataError: the lake lacks one of them.
     """
-    columns = ["face_id", "video_key", "crop_jpeg", "landmarks_px", "crop_to_frame"]
-    rows = lake.read(TableName.FACES, columns, {"video_key": sorted(set(video_keys)), "face_id": list(face_ids)})
-    place = {key: number for number, key in enumerate(zip(*_lists(rows, "video_key", "face_id"), strict=True))}
-    order = _places(place, list(zip(video_keys, face_ids, strict=True)))
-    rows = rows.take(pa.array(order, pa.int64()))
+    face_ids, contents = faces["face_id"].to_pylist(), faces["video_sha256"].to_pylist()
+    columns = ["face_id", "crop_jpeg", "landmarks_px", "crop_to_frame"]
+    where = {"video_sha256": sorted(set(contents)), "face_id": sorted(set(face_ids))}
+    rows = lake.read(TableName.FACES, columns, where)
+    place = {face_id: number for number, face_id in enumerate(rows["face_id"].to_pylist())}
+    rows = rows.take(pa.array(_places(place, face_ids), pa.int64()))
     landmarks_px = _matrix(rows["landmarks_px"], 68 * 2).reshape(-1, 68, 2)
     affines = _matrix(rows["crop_to_frame"], 2 * 3).reshape(-1, 2, 3)
     in_crop = [frame_to_crop(points, affine) for points, affine in zip(landmarks_px, affines, strict=True)]
     return FaceSet(
         face_ids=tuple(face_ids),
-        video_keys=tuple(video_keys),
+        video_keys=tuple(faces["video_key"].to_pylist()),
         crops_jpeg=tuple(rows["crop_jpeg"].to_pylist()),
         landmarks_crop_px=np.asarray(in_crop, np.float32).reshape(-1, 68, 2),
     )
@@ -79,53 +84,51 @@ def read_face_set(lake: Lake, face_ids: Sequence[str], video_keys: Sequence[str]
 
 @dataclass(frozen=True, eq=False)
 class EmbeddedFaces:
-    """Faces under one backbone; row i of every field is the same face of the same video.
+    """Faces under one backbone; row i of every field is the same face.
 
     Attributes:
-        face_ids: N names.
-        video_keys: N keys.
+        face_ids: N names, sorted.
         features: (N, D) float32.
         fake_probability: (N,) float32 in [0, 1].
     """
 
     face_ids: npt.NDArray[np.str_]
-    video_keys: npt.NDArray[np.str_]
     features: npt.NDArray[np.float32]
     fake_probability: npt.NDArray[np.float32]
 
-    def of_video(self, video_key: str, face_ids: Collection[str]) -> "EmbeddedFaces":
-        """The named faces of one video, in the table's order."""
-        rows = (self.video_keys == video_key) & np.isin(self.face_ids, list(face_ids))
-        return EmbeddedFaces(
-            self.face_ids[rows], self.video_keys[rows], self.features[rows], self.fake_probability[rows]
-        )
+    def of(self, face_ids: Collection[str]) -> "EmbeddedFaces":
+        """The named faces, sorted by name.
+
+        Raises:
+            DataError: one of them has no embedding.
+        """
+        wanted = np.array(sorted(face_ids))
+        rows = np.minimum(np.searchsorted(self.face_ids, wanted), max(len(self.face_ids) - 1, 0))
+        if not len(self.face_ids) or not np.array_equal(self.face_ids[rows], wanted):
+            raise DataError(f"some of the {len(wanted)} faces have no embedding; run again with --force embeddings")
+        return EmbeddedFaces(wanted, self.features[rows], self.fake_probability[rows])
 
 
-def read_embeddings(lake: Lake, backbone: str, video_keys: Iterable[str]) -> EmbeddedFaces:
-    """All embedded faces of the given videos.
+def read_embeddings(lake: Lake, backbone: str, contents: Iterable[str]) -> EmbeddedFaces:
+    """All embedded faces of the videos with the given contents (sha256).
 
     Raises:
         DataError: there is none.
     """
-    wanted = sorted(set(video_keys))
-    columns = ["face_id", "video_key", "features", "fake_probability"]
-    rows = lake.read(TableName.EMBEDDINGS, columns, {"backbone": [backbone], "video_key": wanted})
+    wanted = sorted(set(contents))
+    columns = ["face_id", "features", "fake_probability"]
+    rows = lake.read(TableName.EMBEDDINGS, columns, {"backbone": [backbone], "video_sha256": wanted})
     if rows.num_rows == 0:
         raise DataError(f"no embeddings of backbone {backbone} for the {len(wanted)} videos asked for")
-    rows = rows.sort_by([("video_key", "ascending"), ("face_id", "ascending")])
+    rows = rows.sort_by("face_id")
     return EmbeddedFaces(
         np.array(rows["face_id"].to_pylist()),
-        np.array(rows["video_key"].to_pylist()),
         _matrix(rows["features"], len(rows["features"][0])).astype(np.float32),
         rows["fake_probability"].to_numpy().astype(np.float32),
     )
 
 
-def _lists(rows: pa.Table, *names: str) -> list[list[Any]]:
-    return [rows[name].to_pylist() for name in names]
-
-
-def _places(place: dict[tuple[str, str], int], wanted: list[tuple[str, str]]) -> list[int]:
+def _places(place: dict[str, int], wanted: list[str]) -> list[int]:
     missing = [key for key in wanted if key not in place]
     if missing:
         raise DataError(f"the lake lacks {len(missing)} of {len(wanted)} faces, first {missing[0]}")

@@ -1,10 +1,11 @@
 """The work folder: everything a run writes lies below it."""
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,15 +16,23 @@ if TYPE_CHECKING:
     from data_catalog.lake import Lake
 
 DEFAULT_HOME = Path(".difffake")
+logger = logging.getLogger("difffake.home")
+LAKE_VARIABLE = "DIFFFAKE_LAKE"
 # As the user set it: mlflow writes the URI it is told into this variable, and one folder's must not become another's.
 _NAMED_MLFLOW_URI = os.environ.get("MLFLOW_TRACKING_URI")
 
 
 @dataclass(frozen=True)
 class Home:
-    """Places below the work folder."""
+    """Places below the work folder.
+
+    Attributes:
+        root: the work folder.
+        lake_place: path or URI (s3://…) of the tables, where they lie elsewhere.
+    """
 
     root: Path
+    lake_place: str | None = field(default_factory=lambda: os.environ.get(LAKE_VARIABLE) or None)
 
     @property
     def lake(self) -> "Lake":
@@ -31,7 +40,7 @@ class Home:
         # DuckDB and Delta load only when a table is needed: `difffake --help` starts at once.
         from data_catalog.lake import Lake
 
-        return Lake(self.root / "lake")
+        return Lake(self.lake_place or self.root / "lake")
 
     @property
     def artefacts(self) -> ArtefactStore:
@@ -93,21 +102,16 @@ class Home:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the work folder for one run; the system lets go of it when the process ends, however it ends.
-
-        Raises:
-            DataError: another run holds it.
-        """
+        """Hold the work folder for one run, after whoever holds it; the system lets go when a process ends, however."""
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / "run.lock").open("a+", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+            except BlockingIOError:
                 file.seek(0)
                 holder = file.read().strip() or "unknown"
-                raise DataError(
-                    f"another run (process {holder}) is using {self.root}; wait for it, or use another --home"
-                ) from error
+                logger.info("waiting for process %s, which is using %s (Ctrl-C gives up)", holder, self.root)
+                fcntl.flock(file, fcntl.LOCK_EX)
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()

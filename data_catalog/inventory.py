@@ -1,143 +1,187 @@
 """The inventory of a dataset: what a folder holds now against what the lake knows of it.
 
-An unchanged file (same size and modification time) is not opened. A file whose time changed but whose content did
-not keeps its faces. A video that is gone is marked removed, never deleted.
+An unchanged file (same size and modification time) is not opened. A file whose time changed but whose content did not
+keeps its faces, and so does one that was moved or renamed: faces hang on content. A video that is gone is marked
+removed, never deleted. A file that is still being written is left for the next scan.
 """
 
-from collections.abc import Callable, Iterable
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
-from data_catalog.datasets import DatasetSpec, VideoEntry, get_adapter, read_identities
-from data_catalog.fingerprints import digest_file
+from data_catalog.datasets import VideoEntry, get_adapter, read_identities
+from data_catalog.datasets.base import DatasetAdapter, Scan
+from data_catalog.fingerprints import digest_names
 from data_catalog.lake import Lake
 from data_catalog.schemas import TABLES, TableName
+from data_catalog.storage import Folder, digest, fetched, stat_uri
+from difffake.config import DatasetSpec
 from difffake.errors import DataError, UnreadableVideoError
+from difffake.photo import read_photo
 from difffake.video import probe
 
+Change = Literal["added", "changed", "renamed", "growing", "removed"]
+
 _MOST_NAMED = 5
-UNREAD = "unread"
-"""Stands for the digest of a file that could not be read; such a file is tried again at every scan."""
+_MOST_CHANGES_KEPT = 1000
+_FILES_PER_COMMIT = 1000
+# A file this young may still be being written: it is looked at twice.
+_YOUNG_S = 60.0
+_SETTLE_S = 2.0
+_UNREAD = "unread-"
+_NO_CONTENT = {"sha256": None, "fps": None, "frames": None, "width_px": None, "height_px": None}
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """What a scan found: counts of videos, and the files that could not be placed with the reason for each."""
+    """What a scan found: counts of videos, what happened to which, and the files that could not be placed, with why."""
 
     dataset: str
     present: int
     added: int
     changed: int
+    renamed: int
     unchanged: int
+    growing: int
     removed: int
     without_split: int
-    unrecognised: tuple[tuple[str, str], ...]
+    changes: tuple[tuple[Change, str, str], ...]
+    unplaced: tuple[tuple[str, str], ...]
+
+    @property
+    def is_news(self) -> bool:
+        """Whether anything is not as it was at the scan before."""
+        return any((self.added, self.changed, self.renamed, self.growing, self.removed))
 
 
 def take_inventory(
-    lake: Lake, spec: DatasetSpec, workers: int, on_progress: Callable[[int, int], None] | None = None
+    lake: Lake,
+    spec: DatasetSpec,
+    workers: int,
+    on_progress: Callable[[int, int], None] | None = None,
+    *,
+    verify: bool = False,
 ) -> Inventory:
-    """Scan the dataset's folder and bring the `videos` table up to date in one commit.
+    """Scan the dataset's folder and bring the `videos` table up to date; a scan that was killed goes on where it was.
+
+    Args:
+        lake: the tables.
+        spec: folder, layout, and who is the same person.
+        workers: threads that read new files.
+        on_progress: called with files read and files to read.
+        verify: read every file, to find content that changed behind the same size and time.
 
     Raises:
-        DataError: the folder, its lists or the identities file cannot be used; a person crosses splits.
+        DataError: the folder, its lists or the identities file cannot be used.
     """
-    scan = get_adapter(spec.adapter).scan(spec.root.resolve(), read_identities(spec.identities))
+    adapter = get_adapter(spec.adapter)
+    folder = Folder.of(spec.root)
+    scanned_at = datetime.now(UTC)
+    scan = adapter.scan(folder)
+    entries = _with_people(scan, adapter, spec)
+    found = {f"{spec.name}/{entry.local_key}": entry for entry in entries}
     known = {row["video_key"]: row for row in lake.read(TableName.VIDEOS, where={"dataset": [spec.name]}).to_pylist()}
-    found = {f"{spec.name}/{entry.local_key}": entry for entry in scan.entries}
 
-    to_open = {key: entry for key, entry in found.items() if not _is_untouched(entry, known.get(key))}
-    contents = _read_contents(to_open, workers, on_progress)
-    rows = [_video_row(spec, key, entry, contents.get(key), known.get(key)) for key, entry in found.items()]
-    gone = [row | {"state": "removed"} for key, row in known.items() if key not in found and row["state"] == "present"]
-    news = [row for row in rows if row != known.get(row["video_key"])]
-    lake.upsert(TableName.VIDEOS, pa.Table.from_pylist(news + gone, schema=TABLES[TableName.VIDEOS].schema))
+    rows = {key: _row(spec, folder, key, entry, known.get(key)) for key, entry in found.items()}
+    to_open = [key for key, row in rows.items() if verify or not _is_untouched(row, known.get(key))]
+    growing = _growing(rows, to_open)
+    for key in growing:
+        rows[key]["state"] = "growing"
+    opened = [key for key in to_open if key not in growing]
+    for part in _parts(opened):
+        _read_contents({key: rows[key] for key in part}, workers, on_progress, len(opened))
+        _store(lake, [rows[key] for key in part], known)
+    gone = [row | {"state": "removed"} for key, row in known.items() if key not in found and row["state"] != "removed"]
+    _store(lake, [*rows.values(), *gone], known)
 
-    changed = sum(1 for key in contents if key in known and contents[key]["sha256"] != known[key]["sha256"])
-    added = sum(1 for key in found if key not in known)
-    return Inventory(
+    changes = tuple(_changes(rows, known, gone))
+    counts = {kind: sum(1 for change, _, _ in changes if change == kind) for kind in ("added", "changed", "renamed")}
+    inventory = Inventory(
         dataset=spec.name,
         present=len(found),
-        added=added,
-        changed=changed,
-        unchanged=len(found) - added - changed,
-        removed=len(gone),
-        without_split=sum(1 for entry in scan.entries if entry.split is None),
-        unrecognised=tuple((str(item.path), item.reason) for item in scan.unrecognised),
+        added=counts["added"],
+        changed=counts["changed"],
+        renamed=counts["renamed"],
+        unchanged=len(found) - sum(counts.values()) - len(growing),
+        growing=len(growing),
+        removed=sum(1 for change, _, _ in changes if change == "removed"),
+        without_split=sum(1 for entry in entries if entry.split is None),
+        changes=changes,
+        unplaced=tuple((item.relative, item.reason) for item in scan.unrecognised),
     )
+    _log_scan(lake, spec, folder, scanned_at, inventory)
+    return inventory
 
 
-def check_identities(lake: Lake, datasets: Iterable[str]) -> None:
-    """Refuse a person who is seen in more than one split.
+def check_identities(lake: Lake, roles: pa.Table) -> None:
+    """Refuse a person or an original that serves both training and testing, or either and validation.
+
+    Args:
+        lake: the tables.
+        roles: columns role, video_key: what each video of an experiment is for.
 
     Raises:
         DataError: names the people and their videos.
     """
-    crossing = lake.query("check_identity_splits", {"datasets": list(datasets)}).to_pylist()
+    crossing = lake.query("check_identity_splits", relations={"roles": roles}).to_pylist()
     if not crossing:
         return
-    named = "\n".join(f"  {row['identity']}: {row['splits']} ({row['video_keys']})" for row in crossing[:_MOST_NAMED])
+    named = "\n".join(
+        f"  {row['kind']} {row['identity']}: {row['purposes']} ({row['video_keys']})" for row in crossing[:_MOST_NAMED]
+    )
     more = f"\n  … and {len(crossing) - _MOST_NAMED} more" if len(crossing) > _MOST_NAMED else ""
     raise DataError(
-        f"{len(crossing)} people appear in more than one split, so test results would be worthless:\n{named}{more}\n"
-        "Correct the splits, or the identities file."
+        f"{len(crossing)} people or originals appear in more than one of train, validation and test, so test results "
+        f"would be worthless:\n{named}{more}\nCorrect the splits, the identities file, or the datasets' roles."
     )
 
 
-def _is_untouched(entry: VideoEntry, row: dict[str, Any] | None) -> bool:
-    if row is None or row["sha256"] == UNREAD:
-        return False
-    try:
-        stat = entry.path.stat()
-    except OSError:
-        return False
-    same = (row["size_bytes"], row["modified_ns"], row["uri"]) == (stat.st_size, stat.st_mtime_ns, entry.path.as_uri())
-    return same and row["state"] == "present"
+def is_unread(sha256: str) -> bool:
+    """Whether a digest stands for a file that could not be read."""
+    return sha256.startswith(_UNREAD)
 
 
-def _read_contents(
-    entries: dict[str, VideoEntry], workers: int, on_progress: Callable[[int, int], None] | None
-) -> dict[str, dict[str, Any]]:
-    contents: dict[str, dict[str, Any]] = {}
-    with ThreadPoolExecutor(workers) as pool:
-        futures = {pool.submit(_read_content, entry.path): key for key, entry in entries.items()}
-        for done, future in enumerate(as_completed(futures), start=1):
-            contents[futures[future]] = future.result()
-            if on_progress is not None:
-                on_progress(done, len(entries))
-    return contents
+def _with_people(scan: Scan, adapter: DatasetAdapter, spec: DatasetSpec) -> list[VideoEntry]:
+    """Entries whose people are named alike in every dataset: by the overrides file, or with their name space."""
+    overrides = read_identities(spec.identities)
+    people = adapter.people or spec.name
+    seen = {entry.identity for entry in scan.entries} | {entry.source_identity for entry in scan.entries}
+    unknown = sorted(set(overrides) - seen - scan.also_known)
+    if unknown:
+        raise DataError(
+            f"{spec.identities} names {len(unknown)} that the dataset {spec.name} does not know, first {unknown[0]!r}; "
+            f"it knows names such as {', '.join(sorted(filter(None, seen))[:3])}"
+        )
+
+    def person(name: str) -> str:
+        return overrides.get(name, f"{people}:{name}")
+
+    return [
+        replace(
+            entry,
+            identity=person(entry.identity),
+            source_identity=None if entry.source_identity is None else person(entry.source_identity),
+        )
+        for entry in scan.entries
+    ]
 
 
-def _read_content(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = {
-        "size_bytes": 0,
-        "modified_ns": 0,
-        "sha256": UNREAD,
-        "fps": None,
-        "frames": None,
-        "width_px": None,
-        "height_px": None,
-    }
-    try:
-        stat = path.stat()
-        content |= {"size_bytes": stat.st_size, "modified_ns": stat.st_mtime_ns}
-        content["sha256"] = digest_file(path)
-        info = probe(path)
-    except (UnreadableVideoError, OSError):
-        # Still a row: extraction will say why it cannot be read.
-        return content
-    return content | {"fps": info.fps, "frames": info.frames, "width_px": info.width, "height_px": info.height}
-
-
-def _video_row(
-    spec: DatasetSpec, key: str, entry: VideoEntry, content: dict[str, Any] | None, known: dict[str, Any] | None
+def _row(
+    spec: DatasetSpec, folder: Folder, key: str, entry: VideoEntry, known: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    described = {
+    """The row of a file as the listing shows it; content as far as it is known."""
+    content = (
+        known if known is not None else {"registered_at": datetime.now(UTC), **_NO_CONTENT, "sha256": _unread(key)}
+    )
+    return {
+        **content,
         "video_key": key,
         "dataset": spec.name,
         "name": entry.name,
@@ -145,15 +189,136 @@ def _video_row(
         "manipulation": entry.manipulation,
         "compression": entry.compression,
         "split": entry.split,
+        "media": entry.media,
         "identity": entry.identity,
         "source_identity": entry.source_identity,
         "original_key": None if entry.original is None else f"{spec.name}/{entry.original}",
-        "uri": entry.path.as_uri(),
+        "uri": folder.file_uri(entry.file.relative),
+        "size_bytes": max(entry.file.size_bytes, 0),
+        "modified_ns": entry.file.modified_ns,
         "state": "present",
     }
-    row = (known or {}) | (content or {}) | described
-    if known is None or row["sha256"] != known["sha256"]:
-        row["registered_at"] = datetime.now(UTC)
-    if missing := set(TABLES[TableName.VIDEOS].schema.names) - set(row):
-        raise DataError(f"video {key} lacks the columns {sorted(missing)}")
-    return row
+
+
+def _is_untouched(row: Mapping[str, Any], known: Mapping[str, Any] | None) -> bool:
+    if known is None or is_unread(known["sha256"]) or known["state"] == "growing":
+        return False
+    return all(row[name] == known[name] for name in ("size_bytes", "modified_ns", "uri"))
+
+
+def _growing(rows: Mapping[str, dict[str, Any]], keys: Sequence[str]) -> set[str]:
+    """Of the given videos those that are still being written: young, and another size or time a moment later."""
+    now_ns = time.time_ns()
+    young = [key for key in keys if now_ns - rows[key]["modified_ns"] < _YOUNG_S * 1e9]
+    if not young:
+        return set()
+    time.sleep(_SETTLE_S)
+    return {key for key in young if _has_moved_on(rows[key])}
+
+
+def _has_moved_on(row: Mapping[str, Any]) -> bool:
+    try:
+        return stat_uri(row["uri"]) != (row["size_bytes"], row["modified_ns"])
+    except OSError:
+        # Not there any more: the reading says what is to be said.
+        return False
+
+
+def _parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(keys), _FILES_PER_COMMIT):
+        yield keys[start : start + _FILES_PER_COMMIT]
+
+
+def _read_contents(
+    rows: Mapping[str, dict[str, Any]], workers: int, on_progress: Callable[[int, int], None] | None, total: int
+) -> None:
+    """Fill in what only reading the files tells."""
+    with ThreadPoolExecutor(workers) as pool:
+        futures = {pool.submit(_read_content, row): row for row in rows.values()}
+        for done, future in enumerate(as_completed(futures), start=1):
+            row, content = futures[future], future.result()
+            if content["sha256"] != row["sha256"]:
+                row["registered_at"] = datetime.now(UTC)
+            row.update(content)
+            if on_progress is not None:
+                on_progress(done, total)
+
+
+def _read_content(row: Mapping[str, Any]) -> dict[str, Any]:
+    content: dict[str, Any] = {**_NO_CONTENT, "sha256": _unread(row["video_key"])}
+    try:
+        with fetched(row["uri"]) as path:
+            content["sha256"] = digest(path)
+            content |= _measure(path, row["media"])
+    except (UnreadableVideoError, OSError):
+        # Still a row: extraction will say why it cannot be read.
+        pass
+    return content | ({"state": "growing"} if _has_moved_on(row) else {})
+
+
+def _measure(path: Path, media: str) -> dict[str, Any]:
+    if media == "photo":
+        height, width = read_photo(path).shape[:2]
+        return {"fps": None, "frames": 1, "width_px": width, "height_px": height}
+    info = probe(path)
+    return {"fps": info.fps, "frames": info.frames, "width_px": info.width, "height_px": info.height}
+
+
+def _unread(key: str) -> str:
+    """Stands for the digest of a file that could not be read; such a file is tried again at every scan."""
+    return _UNREAD + hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+
+
+def _store(lake: Lake, rows: Sequence[dict[str, Any]], known: dict[str, dict[str, Any]]) -> None:
+    """Write the rows that are not stored like this yet."""
+    news = [row for row in rows if row != known.get(row["video_key"])]
+    lake.upsert(TableName.VIDEOS, pa.Table.from_pylist(news, schema=TABLES[TableName.VIDEOS].schema))
+
+
+def _changes(
+    rows: Mapping[str, dict[str, Any]], known: Mapping[str, dict[str, Any]], gone: Iterable[Mapping[str, Any]]
+) -> Iterator[tuple[Change, str, str]]:
+    """What happened to each video that is not as it was; a rename is said once, under the new name."""
+    left = {row["sha256"]: row["video_key"] for row in gone if not is_unread(row["sha256"])}
+    moved_from: set[str] = set()
+    for key, row in rows.items():
+        before = known.get(key)
+        if row["state"] == "growing":
+            yield "growing", key, f"{row['size_bytes']} bytes so far"
+        elif before is None or before["state"] == "removed":
+            if row["sha256"] in left:
+                moved_from.add(left[row["sha256"]])
+                yield "renamed", key, f"was {left[row['sha256']]}"
+            elif before is None:
+                yield "added", key, ""
+            else:
+                yield "added", key, "is back" if before["sha256"] == row["sha256"] else "is back with other content"
+        elif before["sha256"] != row["sha256"]:
+            yield "changed", key, f"{before['size_bytes']} → {row['size_bytes']} bytes"
+    for key in sorted(set(left.values()) - moved_from | {row["video_key"] for row in gone} - moved_from):
+        yield "removed", key, ""
+
+
+def _log_scan(lake: Lake, spec: DatasetSpec, folder: Folder, scanned_at: datetime, inventory: Inventory) -> None:
+    """Keep a scan that found something new."""
+    unplaced = [{"file": file, "reason": reason} for file, reason in inventory.unplaced]
+    if not inventory.is_news:
+        last = lake.query("last_scan", {"dataset": spec.name}).to_pylist()
+        if last and last[0]["unplaced"] == unplaced:
+            return
+    changes = [
+        {"change": change, "video_key": key, "detail": detail}
+        for change, key, detail in inventory.changes[:_MOST_CHANGES_KEPT]
+    ]
+    counts = ("present", "added", "changed", "renamed", "unchanged", "growing", "removed")
+    row = {
+        "scan_id": digest_names([spec.name, scanned_at.isoformat()]),
+        "dataset": spec.name,
+        "adapter": spec.adapter,
+        "root": str(folder),
+        "scanned_at": scanned_at,
+        **{name: getattr(inventory, name) for name in counts},
+        "changes": changes,
+        "unplaced": unplaced,
+    }
+    lake.append_missing(TableName.SCANS, pa.Table.from_pylist([row], schema=TABLES[TableName.SCANS].schema))

@@ -1,70 +1,95 @@
-"""The lake: Parquet files under a Delta log. The only module that opens Delta tables or DuckDB.
+"""The lake: Parquet files under a Delta log, in a folder or an object store. Delta tables and DuckDB live here only.
 
-Writes are appends that skip rows already there (`append_missing`), so a stage that was killed between two tables
-can simply be run again: keys are functions of content, and equal keys mean equal rows. DuckDB connections live in
-memory; a query is a file of `sql/` and sees tables under their names.
+Keys are functions of content and equal keys mean equal rows, so a stage that was killed between two tables can simply
+be run again: `append_missing` skips rows already there. Every write is a compare-and-swap on the table's version (a
+Delta application transaction): two processes, or two machines, that write at once never write a row twice.
+
+DuckDB connections live in memory; a query is a file of `sql/` and sees tables under their names.
 """
 
+import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable, WriterProperties, write_deltalake
-from deltalake.exceptions import DeltaError
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.writer.properties import ColumnProperties
 
 from data_catalog.schemas import TABLES, TableName, TableSpec
+from data_catalog.storage import Folder, remote_filesystem, storage_options
 from difffake.errors import DataError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+MIGRATE_COMMAND = "difffake catalog --migrate"
 # deltalake 1.6 decodes a percent sign twice and panics on brackets.
 _UNUSABLE_CHARACTERS = frozenset("%[]")
+_WRITER = "difffake"
+_MOST_ATTEMPTS = 60
+_LONGEST_WAIT_S = 1.0
+_SCHEMA_NOTE = re.compile(r"\(schema (\d+)\)$")
+
+_Result = TypeVar("_Result")
 
 
 class Lake:
-    """The tables below one folder.
+    """The tables below one folder, given as a path or URI.
 
     Raises:
         DataError: the path holds a character the Delta library cannot take, a table cannot be opened, or it was
             written under another schema version.
     """
 
-    def __init__(self, root: Path) -> None:
-        faulty = sorted(set(str(root.resolve())) & _UNUSABLE_CHARACTERS)
+    def __init__(self, place: Path | str) -> None:
+        self.folder = Folder.of(place)
+        faulty = sorted(set(str(self.folder)) & _UNUSABLE_CHARACTERS)
         if faulty:
             raise DataError(
-                f"the tables cannot be kept at {root.resolve()}: the Delta library takes no {' '.join(faulty)} in a "
-                "path. Name another folder with --home."
+                f"the tables cannot be kept at {self.folder}: the Delta library takes no {' '.join(faulty)} in a "
+                "path. Name another folder with --home or --lake."
             )
-        self.root = root
 
     def create(self) -> None:
-        """Make every table that is not there yet, empty. Safe to call again."""
+        """Make every table that is not there yet, empty. Safe to call again.
+
+        Raises:
+            DataError: the place cannot be written.
+        """
         for spec in TABLES.values():
-            if not DeltaTable.is_deltatable(self._uri(spec.name)):
-                DeltaTable.create(
-                    self._uri(spec.name),
-                    schema=spec.schema,
-                    mode="ignore",
-                    name=spec.name.value,
-                    description=f"{spec.meaning} (schema {SCHEMA_VERSION})",
-                    configuration={"delta.dataSkippingStatsColumns": ",".join(spec.skipping)},
-                )
+            uri = self._uri(spec.name)
+            with _writing(spec.name):
+                if not self.has(spec.name):
+                    DeltaTable.create(
+                        uri,
+                        schema=spec.schema,
+                        mode="ignore",
+                        name=spec.name.value,
+                        description=describe_table(spec),
+                        configuration={"delta.dataSkippingStatsColumns": ",".join(spec.skipping)},
+                        storage_options=storage_options(uri),
+                    )
+
+    def has(self, table: TableName) -> bool:
+        """Whether the table is there, of whatever schema version."""
+        uri = self._uri(table)
+        return bool(DeltaTable.is_deltatable(uri, storage_options(uri)))
 
     def version(self, table: TableName) -> int:
         """The current Delta version of a table."""
-        return int(self._open(table).version())
+        return int(self.open(table).version())
 
     def count(self, table: TableName) -> int:
         """The number of rows of a table."""
-        with _connection() as connection:
+        with self._connection() as connection:
             self._show(connection, TABLES[table])
             (rows,) = connection.sql(f"SELECT count(*) FROM {table.value}").fetchall()
             return int(rows[0])
@@ -77,41 +102,32 @@ class Lake:
         version: int | None = None,
     ) -> pa.Table:
         """Rows whose `where` columns hold one of the given values, as they were at `version` (default: now)."""
-        schema = TABLES[table].schema
-        names = list(columns or schema.names)
-        terms = [f"{column} IN (SELECT unnest(${column}))" for column in where or {}]
-        text = f"SELECT {', '.join(names)} FROM {table.value}" + (f" WHERE {' AND '.join(terms)}" if terms else "")
-        parameters = {column: list(values) for column, values in (where or {}).items()}
-        with _connection() as connection:
-            self._show(connection, TABLES[table], version)
-            rows = connection.sql(text, params=parameters).to_arrow_table()
-        return rows.cast(pa.schema([schema.field(name) for name in names]))
+        return self._read(TABLES[table], self.open(table, version), columns, where)
 
-    def append_missing(self, table: TableName, rows: pa.Table, scope: str = "video_key") -> int:
+    def append_missing(self, table: TableName, rows: pa.Table) -> int:
         """Append the rows whose key is not in the table yet and return how many there were.
 
-        `scope` names a key column that bounds the look-up: only stored rows with one of its new values are read.
-
         Raises:
-            DataError: a column is missing or of another type.
+            DataError: a column is missing or of another type, or the table cannot be written.
         """
         spec = TABLES[table]
-        rows = _conform(rows, spec)
+        rows = _conform(rows, spec).sort_by(spec.skipping[0])
         if rows.num_rows == 0:
             return 0
-        stored = self.read(table, spec.key, {scope: pc.unique(rows[scope]).to_pylist()})
-        with _connection() as connection:
-            connection.register("new_rows", rows.select(list(spec.key)).append_column("row_number", _numbers(rows)))
-            connection.register("stored_rows", stored)
-            keys = ", ".join(spec.key)
-            missing = connection.sql(
-                f"SELECT min(row_number) AS row_number FROM new_rows ANTI JOIN stored_rows USING ({keys}) "
-                f"GROUP BY {keys} ORDER BY row_number"
-            ).to_arrow_table()
-        new = rows.take(missing["row_number"])
-        if new.num_rows:
-            self._write(spec, new)
-        return int(new.num_rows)
+
+        def attempt(opened: DeltaTable) -> int:
+            new = self._missing(spec, opened, rows)
+            if new.num_rows:
+                write_deltalake(
+                    opened,
+                    new,
+                    mode="append",
+                    writer_properties=writer_properties(spec),
+                    commit_properties=_swap(opened),
+                )
+            return int(new.num_rows)
+
+        return self.commit(spec, attempt)
 
     def upsert(self, table: TableName, rows: pa.Table) -> None:
         """Insert new keys and replace the rows of known ones, in one commit."""
@@ -120,24 +136,36 @@ class Lake:
         if rows.num_rows == 0:
             return
         match = " AND ".join(f"target.{column} = source.{column}" for column in spec.key)
-        with _writing(table):
+
+        def attempt(opened: DeltaTable) -> None:
             (
-                self._open(table)
-                .merge(rows, predicate=match, source_alias="source", target_alias="target")
+                opened.merge(
+                    rows,
+                    predicate=match,
+                    source_alias="source",
+                    target_alias="target",
+                    writer_properties=writer_properties(spec),
+                    commit_properties=_swap(opened),
+                )
                 .when_matched_update_all()
                 .when_not_matched_insert_all()
                 .execute()
             )
+
+        self.commit(spec, attempt)
 
     def delete(self, table: TableName, where: Mapping[str, Sequence[str]]) -> int:
         """Delete the rows whose columns hold one of the given texts, and return how many there were."""
         if not where or not all(where.values()):
             return 0
         predicate = " AND ".join(
-            f"{column} IN ({', '.join(_literal(value) for value in values)})" for column, values in where.items()
+            f"{column} IN ({', '.join(literal(value) for value in values)})" for column, values in where.items()
         )
-        with _writing(table):
-            return int(self._open(table).delete(predicate)["num_deleted_rows"])
+
+        def attempt(opened: DeltaTable) -> int:
+            return int(opened.delete(predicate, commit_properties=_swap(opened))["num_deleted_rows"])
+
+        return self.commit(TABLES[table], attempt)
 
     def query(
         self, name: str, parameters: Mapping[str, Any] | None = None, relations: Mapping[str, pa.Table] | None = None
@@ -145,7 +173,7 @@ class Lake:
         """Run `sql/<name>.sql` over the lake's tables and the given in-memory relations."""
         text = (files("data_catalog") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
         relations = dict(relations or {})
-        with _connection() as connection:
+        with self._connection() as connection:
             for relation, rows in relations.items():
                 connection.register(relation, rows)
             mentioned = set(re.findall(r"\w+", text))
@@ -154,71 +182,210 @@ class Lake:
                     self._show(connection, spec)
             return connection.sql(text, params=dict(parameters or {})).to_arrow_table()
 
-    def _show(self, connection: duckdb.DuckDBPyConnection, spec: TableSpec, version: int | None = None) -> None:
-        # Not through Arrow: it cannot compare strings with the string views that Delta's merges write.
-        uris = self._open(spec.name, version).file_uris()
-        if uris:
-            paths = [_escape_glob(unquote(uri.removeprefix("file://"))) for uri in uris]
-            connection.read_parquet(paths).create_view(spec.name.value)
-        else:
-            connection.register(spec.name.value, spec.schema.empty_table())
+    def ask(self, text: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Answer a user's query over all tables: column names and rows. Nothing can be written or read beside them.
+
+        Raises:
+            DataError: it is no single reading statement, or DuckDB refuses it; says why.
+        """
+        with self._connection() as connection:
+            try:
+                statements = connection.extract_statements(text)
+                kinds = [statement.type for statement in statements]
+                if kinds not in ([duckdb.StatementType.SELECT], [duckdb.StatementType.EXPLAIN]):
+                    raise DataError(
+                        "one SELECT, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN statement is answered, nothing else"
+                    )
+                for spec in TABLES.values():
+                    self._show(connection, spec)
+                place = str(self.folder)
+                connection.execute(f"SET allowed_directories = [{literal(place)}]")
+                connection.execute("SET enable_external_access = false")
+                connection.execute("SET lock_configuration = true")
+                answer = connection.sql(text)
+                return list(answer.columns), answer.fetchall()
+            except duckdb.Error as error:
+                raise DataError(f"the query cannot be answered: {error}") from error
+
+    def open(self, table: TableName, version: int | None = None) -> DeltaTable:
+        """The Delta table.
+
+        Raises:
+            DataError: it is missing or broken, has no such version, or is of another schema version.
+        """
+        opened = self.open_any(table, version)
+        seen = schema_version(opened)
+        if seen == SCHEMA_VERSION:
+            return opened
+        remedy = (
+            f"migrate it with `{MIGRATE_COMMAND}`"
+            if seen is not None and seen < SCHEMA_VERSION
+            else "use the version that wrote it"
+        )
+        raise DataError(
+            f"table {table.value} of {self.folder} has schema {seen}; this version of difffake reads schema "
+            f"{SCHEMA_VERSION}: {remedy}, or name another --home."
+        )
+
+    def open_any(self, table: TableName, version: int | None = None) -> DeltaTable:
+        """The Delta table, whatever its schema version."""
+        uri = self._uri(table)
+        try:
+            return DeltaTable(uri, version=version, storage_options=storage_options(uri))
+        except DeltaError as error:
+            raise DataError(f"no readable table {table.value} in the lake {self.folder}: {error}") from error
 
     def _uri(self, table: TableName) -> str:
         # As a URI, or Delta would read a percent sign of a folder's name as an escape.
-        return (self.root / table.value).resolve().as_uri()
+        return self.folder.file_uri(table.value)
 
-    def _open(self, table: TableName, version: int | None = None) -> DeltaTable:
+    def _read(
+        self,
+        spec: TableSpec,
+        opened: DeltaTable,
+        columns: Sequence[str] | None,
+        where: Mapping[str, Sequence[Any]] | None,
+    ) -> pa.Table:
+        names = list(columns or spec.schema.names)
+        terms = [f"{column} IN (SELECT unnest(${column}))" for column in where or {}]
+        text = f"SELECT {', '.join(names)} FROM {spec.name.value}"
+        text += f" WHERE {' AND '.join(terms)}" if terms else ""
+        parameters = {column: list(values) for column, values in (where or {}).items()}
+        with self._connection() as connection:
+            self._show(connection, spec, opened, parameters)
+            rows = connection.sql(text, params=parameters).to_arrow_table()
+        return rows.cast(pa.schema([spec.schema.field(name) for name in names]))
+
+    def _missing(self, spec: TableSpec, opened: DeltaTable, rows: pa.Table) -> pa.Table:
+        """The first row of every key that is not stored."""
+        scope = spec.skipping[0]
+        stored = self._read(spec, opened, spec.key, {scope: pc.unique(rows[scope]).to_pylist()})
+        keys = ", ".join(spec.key)
+        with self._connection() as connection:
+            connection.register("new_rows", rows.select(list(spec.key)).append_column("row_number", _numbers(rows)))
+            connection.register("stored_rows", stored)
+            missing = connection.sql(
+                f"SELECT min(row_number) AS row_number FROM new_rows ANTI JOIN stored_rows USING ({keys}) "
+                f"GROUP BY {keys} ORDER BY row_number"
+            ).to_arrow_table()
+        return rows.take(missing["row_number"])
+
+    def commit(self, spec: TableSpec, attempt: Callable[[DeltaTable], _Result]) -> _Result:
+        """Attempt a write on the newest version until nobody else has written in between.
+
+        Raises:
+            DataError: the table cannot be written.
+        """
+        for number in range(_MOST_ATTEMPTS):
+            opened = self.open(spec.name)
+            seen = opened.version()
+            try:
+                with _writing(spec.name):
+                    return attempt(opened)
+            except _LostRaceError as error:
+                if self.version(spec.name) == seen:
+                    raise DataError(f"the table {spec.name.value} cannot be written: {error}") from error
+                time.sleep(random.uniform(0, min(_LONGEST_WAIT_S, 0.01 * 2**number)))  # noqa: S311 - only a wait
+        raise DataError(f"the table {spec.name.value} was written by others {_MOST_ATTEMPTS} times in a row; run again")
+
+    def _show(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        spec: TableSpec,
+        opened: DeltaTable | None = None,
+        where: Mapping[str, Sequence[Any]] | None = None,
+    ) -> None:
+        # Not through Arrow: it cannot compare strings with the string views that Delta's merges write.
+        uris = _files_with(opened or self.open(spec.name), spec, where or {})
+        if uris:
+            connection.read_parquet([self._readable(uri) for uri in uris]).create_view(spec.name.value)
+        else:
+            connection.register(spec.name.value, spec.schema.empty_table())
+
+    @staticmethod
+    def _readable(uri: str) -> str:
+        """A file of a table as DuckDB's readers want it; every path is a pattern to them."""
+        path = unquote(uri.removeprefix("file://"))
+        return re.sub(r"([*?\[])", r"[\1]", path)
+
+    @contextmanager
+    def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"})
         try:
-            opened = DeltaTable(self._uri(table), version=version)
-        except DeltaError as error:
-            raise DataError(f"no readable table {table.value} in the lake {self.root}: {error}") from error
-        stated = opened.metadata().description or ""
-        if not stated.endswith(f"(schema {SCHEMA_VERSION})"):
+            if not self.folder.is_local:
+                # DuckDB's own reader of object stores is an extension that would have to be downloaded.
+                connection.register_filesystem(remote_filesystem(self.folder.uri))
+            yield connection
+        except (duckdb.IOException, FileNotFoundError) as error:
             raise DataError(
-                f"table {table.value} of {self.root} says {stated!r}; this version of difffake reads schema "
-                f"{SCHEMA_VERSION}. Use another --home, or the version that wrote it."
-            )
-        return opened
-
-    def _write(self, spec: TableSpec, rows: pa.Table) -> None:
-        plain = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
-        with _writing(spec.name):
-            write_deltalake(
-                self._uri(spec.name),
-                rows,
-                mode="append",
-                writer_properties=WriterProperties(
-                    compression="UNCOMPRESSED" if spec.image_column else "ZSTD",
-                    max_row_group_size=spec.rows_per_group,
-                    column_properties={spec.image_column: plain} if spec.image_column else None,
-                ),
-            )
+                f"a table of the lake cannot be read: {error}. Restore its files, or use another --home."
+            ) from error
+        finally:
+            connection.close()
 
 
-@contextmanager
-def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"})
-    try:
-        yield connection
-    except duckdb.IOException as error:
-        raise DataError(
-            f"a table of the lake cannot be read: {error}. Restore its files, or use another --home."
-        ) from error
-    finally:
-        connection.close()
+class _LostRaceError(Exception):
+    """Somebody else committed first."""
 
 
 @contextmanager
 def _writing(table: TableName) -> Iterator[None]:
     try:
         yield
+    except CommitFailedError as error:
+        raise _LostRaceError(str(error)) from error
     except (DeltaError, OSError) as error:
         raise DataError(f"the table {table.value} cannot be written: {error}") from error
 
 
-def _escape_glob(path: str) -> str:
-    """DuckDB takes every path as a pattern: a bracketed character stands for itself."""
-    return re.sub(r"([*?\[])", r"[\1]", path)
+def describe_table(spec: TableSpec) -> str:
+    """What a table's own description says; it ends with the schema version."""
+    return f"{spec.meaning} (schema {SCHEMA_VERSION})"
+
+
+def schema_version(table: DeltaTable) -> int | None:
+    """The schema version a table's description states."""
+    noted = _SCHEMA_NOTE.search(table.metadata().description or "")
+    return int(noted[1]) if noted else None
+
+
+def writer_properties(spec: TableSpec) -> WriterProperties:
+    """How the files of a table are written; images neither compressed nor counted."""
+    plain = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
+    return WriterProperties(
+        compression="UNCOMPRESSED" if spec.image_column else "ZSTD",
+        max_row_group_size=spec.rows_per_group,
+        column_properties={spec.image_column: plain} if spec.image_column else None,
+    )
+
+
+def _swap(opened: DeltaTable) -> CommitProperties:
+    """A commit that fails when anybody has committed since the table was opened."""
+    return CommitProperties(app_transactions=[Transaction(_WRITER, opened.version() + 1)])
+
+
+def _files_with(opened: DeltaTable, spec: TableSpec, where: Mapping[str, Sequence[Any]]) -> list[str]:
+    """The files that may hold a wanted value, by the minima and maxima in the log."""
+    uris: list[str] = opened.file_uris()
+    wanted = {column: sorted(values) for column, values in where.items() if column in spec.skipping and values}
+    if not wanted or len(uris) < 2:
+        return uris
+    actions = pa.table(opened.get_add_actions(flatten=True))
+    names = set(actions.column_names)
+    keep = set(range(actions.num_rows))
+    for column, values in wanted.items():
+        if {f"min.{column}", f"max.{column}"} <= names:
+            bounds = zip(actions[f"min.{column}"].to_pylist(), actions[f"max.{column}"].to_pylist(), strict=True)
+            keep &= {row for row, (low, high) in enumerate(bounds) if _may_hold(low, high, values)}
+    kept = {actions["path"][row].as_py() for row in keep}
+    return [uri for uri in uris if uri.rsplit("/", 1)[-1] in kept]
+
+
+def _may_hold(low: Any, high: Any, values: Sequence[Any]) -> bool:
+    if low is None or high is None:
+        return True
+    place = bisect_left(values, low)
+    return place < len(values) and values[place] <= high
 
 
 def _conform(rows: pa.Table, spec: TableSpec) -> pa.Table:
@@ -232,5 +399,6 @@ def _numbers(rows: pa.Table) -> pa.Array:
     return pa.array(range(rows.num_rows), pa.int64())
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """A text as SQL writes it."""
     return "'" + text.replace("'", "''") + "'"

@@ -3,11 +3,12 @@
 Unknown keys are errors. Each stage reads one section, and only that section enters the stage's fingerprint.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from difffake.errors import ConfigError
 
@@ -15,9 +16,13 @@ MaskType = Literal["full_face", "eyes", "mouth", "lower_head"]
 HullFamily = Literal["dfl_full", "extended", "components", "all_points"]
 Combination = Literal["absolute", "signed", "squared", "cubic"]
 Compression = Literal["raw", "c23", "c40"]
+Role = Literal["train", "density", "validation", "calibration", "test"]
+SplitName = Literal["train", "val", "test", "none"]
 StageName = Literal[
     "faces", "pseudo_fakes", "backbone", "embeddings", "pairs", "density", "calibration", "evaluation", "registry"
 ]
+
+DATASET_NAME_PATTERN = "^[A-Za-z0-9_.-]+$"
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -128,6 +133,9 @@ class PairsConfig(Section):
 
     pool_size: int = Field(8, ge=1, description="Faces drawn as partner pool; every other face gets one of them.")
     half_up_to: int = Field(16, ge=2, description="Videos with at most this many faces: half pool, half bases.")
+    min_track_share: Probability = Field(
+        0.25, description="People seen in a smaller share of a video's frames are not judged, unless the main one."
+    )
 
 
 class DensityConfig(Section):
@@ -167,6 +175,34 @@ class DataConfig(Section):
     test_compression: Compression = Field("c23", description="Quality of the videos it is calibrated on and judged on.")
 
 
+class DatasetSpec(Section):
+    """A dataset as a user has it: which adapter reads which folder, and what its videos are for."""
+
+    name: str = Field(pattern=DATASET_NAME_PATTERN, description="Name in the lake; part of every video_key.")
+    adapter: str = Field(description="Which layout the folder has; `difffake datasets` lists them.")
+    root: str = Field(
+        min_length=1, description="The dataset's folder: a path or a URI (s3://…); ${NAME} comes from the environment."
+    )
+    identities: Path | None = Field(
+        None, description="CSV with columns video,identity that says which videos show the same person."
+    )
+    roles: dict[Role, tuple[SplitName, ...]] | None = Field(
+        None,
+        description="Which official splits (train, val, test; none: videos in no split) serve as what: train (reals "
+        "the backbone learns from), density, validation, calibration, test. Default: as the adapter's dataset is used.",
+    )
+
+    @field_validator("root", mode="before")
+    @classmethod
+    def _read_from_the_environment(cls, root: Any) -> Any:
+        if not isinstance(root, (str, Path)):
+            return root
+        expanded = os.path.expandvars(str(root))
+        if "$" in expanded:
+            raise ValueError(f"{expanded!r} names an environment variable that is not set")
+        return expanded
+
+
 class RunnerConfig(Section):
     """Where extraction runs on this machine. Never part of a fingerprint: results do not depend on it."""
 
@@ -179,6 +215,9 @@ class ExperimentConfig(Section):
 
     name: str = Field("paper", pattern="^[A-Za-z0-9_.-]+$", description="Names the MLflow experiment and the report.")
     seed: int = Field(0, ge=0, lt=2**31, description="Of everything drawn at random.")
+    datasets: tuple[DatasetSpec, ...] = Field(
+        (), description="The datasets and their roles; `--dataset` and `--root` name one instead."
+    )
     data: DataConfig = DataConfig()
     faces: FacesConfig = FacesConfig()
     pseudo_fakes: PseudoFakesConfig = PseudoFakesConfig()
@@ -188,6 +227,13 @@ class ExperimentConfig(Section):
     calibration: CalibrationConfig = CalibrationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     runner: RunnerConfig = RunnerConfig()
+
+    @model_validator(mode="after")
+    def _dataset_names_are_unique(self) -> Self:
+        names = [dataset.name for dataset in self.datasets]
+        if doubles := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two datasets are called {doubles[0]!r}; names must differ")
+        return self
 
 
 def load_config(path: Path) -> ExperimentConfig:

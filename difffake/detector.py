@@ -7,7 +7,7 @@ combined, the density, the calibration, and where all of it came from. Scores ar
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -29,9 +29,9 @@ from difffake.differential.scoring import video_score
 from difffake.errors import ArtefactError
 from difffake.faces.extraction import extract_faces
 from difffake.faces.finder import FaceFinder, build_face_finder
-from difffake.faces.records import Extraction, ExtractionStatus
+from difffake.faces.records import Extraction, ExtractionStatus, FaceRecord
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 FORMAT_VERSION = 1
 MANIFEST = "detector.json"
 WEIGHTS = "backbone.safetensors"
@@ -60,8 +60,10 @@ class VideoScore:
         p_value: share of real videos that score at least as high, in (0, 1].
         is_anomalous: whether the p-value is at or below the calibration's stated false-positive rate.
         fake_probability: mean over faces of the backbone's own fake probability, in [0, 1].
-        faces_used: faces of the main track.
-        pairs_used: pairs that were compared.
+        track_id: the person whose score it is, the most anomalous one; 0 is the main person.
+        tracks_judged: people of the video that were scored.
+        faces_used: faces of that person.
+        pairs_used: pairs of that person that were compared.
     """
 
     status: ScoreStatus
@@ -70,6 +72,8 @@ class VideoScore:
     p_value: float | None = None
     is_anomalous: bool | None = None
     fake_probability: float | None = None
+    track_id: int | None = None
+    tracks_judged: int = 0
     faces_used: int = 0
     pairs_used: int = 0
 
@@ -163,7 +167,7 @@ class Detector:
         (folder / MANIFEST).write_text(text, encoding="utf-8")
 
     def score(self, path: Path, device: Literal["auto", "cpu", "cuda"] = "auto") -> VideoScore:
-        """Score the main person of a video file; a video that cannot be judged gives a status and a reason."""
+        """Score everybody in a video file; one that cannot be judged gives a status and a reason."""
         if self._finder is None:
             self._finder = self._build_finder()
         content = _digest(path) if path.is_file() else ""
@@ -180,12 +184,15 @@ class Detector:
         return finder
 
     def score_extraction(self, outcome: Extraction, device: torch.device) -> VideoScore:
-        """Score the main track of an extraction."""
+        """Score the people of an extraction: the main one, and whoever else is seen in enough of the frames."""
         if outcome.status != "ok":
             return VideoScore(STATUS_WITHOUT_FACES[outcome.status], f"{outcome.status}: {outcome.reason}")
-        faces = [face for face in outcome.faces if face.track_id == 0]
-        embedded = embed_crops(self.backbone, [face.crop_jpeg for face in faces], len(faces), device)
-        return self.score_faces([face.face_id for face in faces], embedded.features, embedded.fake_probability)
+        scores = []
+        for track_id, faces in judged_tracks(outcome, self.settings.faces, self.settings.pairs).items():
+            embedded = embed_crops(self.backbone, [face.crop_jpeg for face in faces], len(faces), device)
+            score = self.score_faces([face.face_id for face in faces], embedded.features, embedded.fake_probability)
+            scores.append(replace(score, track_id=track_id))
+        return most_anomalous(scores)
 
     def score_faces(
         self,
@@ -223,6 +230,30 @@ class Detector:
         """The (P,) log-likelihoods of the given pairs of faces, in nats."""
         vectors = differences(face_ids, features, pairs, self.settings.combination, self.settings.l2_normalise)
         return self.density.log_likelihood(vectors)
+
+
+def judged_tracks(outcome: Extraction, faces: FacesConfig, pairs: PairsConfig) -> dict[int, list[FaceRecord]]:
+    """The faces of every person who is judged, by track; equals the rule of `usable_faces.sql`."""
+    tracks: dict[int, list[FaceRecord]] = {}
+    for face in outcome.faces:
+        tracks.setdefault(face.track_id, []).append(face)
+    return {
+        track_id: members
+        for track_id, members in sorted(tracks.items())
+        if track_id == 0 or (len(members) >= faces.min_faces and members[0].track_share >= pairs.min_track_share)
+    }
+
+
+def most_anomalous(scores: Sequence[VideoScore]) -> VideoScore:
+    """The score of a video by those of its people: one unnatural person makes a video unnatural.
+
+    Calibration takes the same maximum over its real videos, so p-values stay what they say.
+    """
+    scored = [score for score in scores if score.score is not None]
+    if not scored:
+        return scores[0]
+    highest = max(scored, key=lambda score: score.score if score.score is not None else -np.inf)
+    return replace(highest, tracks_judged=len(scored))
 
 
 def differences(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from pydantic.fields import FieldInfo
 
-from difffake.config import ExperimentConfig, Section
+from difffake.config import DatasetSpec, ExperimentConfig, Section
 
 _INTRODUCTION = """# Configuration
 
@@ -17,7 +17,7 @@ _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 def markdown() -> str:
     """The page."""
-    return _INTRODUCTION + "".join(_sections(ExperimentConfig, ""))
+    return _INTRODUCTION + "".join(_sections(ExperimentConfig, "")) + "".join(_sections(DatasetSpec, "datasets[]"))
 
 
 def _sections(section: type[Section], name: str) -> Iterator[str]:
@@ -37,6 +37,8 @@ def _is_section(field: FieldInfo) -> bool:
 
 
 def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
     value = field.get_default()
     return "none" if value is None else f"`{value}`"
 

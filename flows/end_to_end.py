@@ -1,25 +1,22 @@
 """End to end: refresh → train → evaluate → register → promote, each redone only where something changed."""
 
-import logging
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect import flow
 from prefect.runtime import flow_run
-from prefect.task_runners import ProcessPoolTaskRunner
 
-from data_catalog.datasets import DatasetSpec
-from data_catalog.home import DEFAULT_HOME, Home
-from difffake.config import ExperimentConfig, StageName, load_config
-from flows.refresh import refresh
+from data_catalog.home import DEFAULT_HOME
+from difffake.config import DatasetSpec, ExperimentConfig, StageName
+from flows.refresh import prepare, refresh_for_run
 from flows.train import train
 from tasks.density import DETECTOR_STAGE
 from tasks.evaluation import evaluate
-from tasks.experiment import Experiment, StageRecord, result
-from tasks.registry import failing_run, open_training_run, promote, register
+from tasks.experiment import StageRecord, result
+from tasks.registry import open_training_run, promote, register
 from tasks.report import Report, figure_paths, publish_report
+from tasks.tracking import failing_run
 
 
 @dataclass(frozen=True)
@@ -41,27 +38,24 @@ def _run_name() -> str:
 @flow(name="end-to-end", flow_run_name=_run_name)
 def end_to_end(
     config: ExperimentConfig | Path,
-    datasets: list[DatasetSpec],
+    datasets: list[DatasetSpec] | None = None,
     home: Path = DEFAULT_HOME,
     force: list[StageName] | None = None,
+    lake: str | None = None,
 ) -> Outcome:
     """Run one experiment on one or more datasets.
 
     Args:
         config: the experiment, or the YAML file that holds it.
-        datasets: which folders to read, and with which adapter.
+        datasets: which folders to read, and with which adapter; default: those of the configuration.
         home: the work folder.
         force: stages to redo although nothing changed.
+        lake: path or URI of the tables, where they are not below the work folder.
     """
-    logging.getLogger("difffake").setLevel(logging.INFO)
-    config = load_config(config) if isinstance(config, Path) else config
-    experiment = Experiment(config, home, tuple(spec.name for spec in datasets), frozenset(force or ()))
-    with Home(home).lock():
-        Home(home).create()
-        workers = config.runner.workers or os.cpu_count() or 1
-        records = refresh.with_options(task_runner=ProcessPoolTaskRunner(max_workers=workers))(
-            experiment, tuple(datasets)
-        )
+    experiment = replace(prepare(config, datasets, home, lake), force=frozenset(force or ()))
+    with experiment.home.lock():
+        experiment.home.create()
+        records = refresh_for_run(experiment)
         run_id = open_training_run(experiment, records["faces"])
         with failing_run(experiment, run_id):
             records |= train(experiment, records["faces"], run_id)

@@ -1,31 +1,80 @@
-"""Refresh: scan the datasets, extract the faces of new and changed videos."""
+"""Refresh: scan the datasets, extract the faces of new and changed videos, check the tables, report."""
 
-import time
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
-from prefect import flow, unmapped
-from prefect.futures import as_completed
+from prefect import flow
 
-from data_catalog.datasets import DatasetSpec
-from tasks.experiment import Experiment, StageRecord, progress, result
-from tasks.faces import conclude_extraction, extract_shard, plan_extraction
-from tasks.ingest import ingest
+from data_catalog.home import DEFAULT_HOME, Home
+from difffake.config import DatasetSpec, ExperimentConfig, load_config
+from difffake.faces.records import ExtractionStatus
+from flows.extraction import extract
+from tasks.checks import check_tables
+from tasks.data_report import DataReport, publish_data_report
+from tasks.experiment import Experiment, StageRecord, result
+from tasks.ingest import check_roles, ingest
 
 
-@flow(name="refresh", validate_parameters=False)
-def refresh(experiment: Experiment, specs: tuple[DatasetSpec, ...]) -> dict[str, StageRecord]:
-    """Bring `videos`, `faces` and `extraction_log` up to date; cost follows what is new."""
-    scanned = result(ingest(experiment, specs, return_state=True))
-    started = time.monotonic()
-    plan = plan_extraction(experiment)
-    shards = extract_shard.map(
-        unmapped(experiment.root), unmapped(experiment.config.faces), unmapped(plan.extraction), plan.shards
-    )
-    done = 0
-    with progress("faces", "videos") as report:
-        for future in as_completed(shards):
-            done += sum(future.result().values())
-            report(done, plan.videos)
-    concluded = result(conclude_extraction(experiment, plan, return_state=True))
-    # The work was done by the shards.
-    faces = concluded.model_copy(update={"seconds": round(time.monotonic() - started, 2)})
-    return {"ingest": scanned, "faces": faces}
+@dataclass(frozen=True)
+class RefreshOutcome:
+    """What a refresh did, what its checks found, and where its report is."""
+
+    records: dict[str, StageRecord]
+    checks: tuple[str, ...]
+    report: DataReport
+
+
+def _run_name() -> str:
+    return f"refresh-{datetime.now(UTC):%m%d-%H%M%S}"
+
+
+@flow(name="refresh", flow_run_name=_run_name)
+def refresh(
+    config: ExperimentConfig | Path,
+    datasets: list[DatasetSpec] | None = None,
+    home: Path = DEFAULT_HOME,
+    lake: str | None = None,
+    retry: list[ExtractionStatus] | None = None,
+    verify: bool = False,
+) -> RefreshOutcome:
+    """Bring the lake up to date with its datasets: every present video ends in exactly one status.
+
+    Args:
+        config: the experiment whose `faces` section says how faces are cut, or its YAML file.
+        datasets: which folders to read; default: those of the configuration.
+        home: the work folder.
+        lake: path or URI of the tables, where they are not below the work folder.
+        retry: statuses whose videos are tried again.
+        verify: read every file, to find content that changed behind the same size and time.
+    """
+    experiment = prepare(config, datasets, home, lake)
+    with experiment.home.lock():
+        experiment.home.create()
+        records = {"ingest": result(ingest(experiment, verify, return_state=True))}
+        records["faces"] = extract(experiment, "all", retry or ())
+        checks = check_tables(experiment, records["faces"].fingerprint)
+        report = publish_data_report(experiment, records["faces"].fingerprint, records, checks)
+        return RefreshOutcome(records, tuple(checks), report)
+
+
+@flow(name="refresh-for-run", validate_parameters=False)
+def refresh_for_run(experiment: Experiment) -> dict[str, StageRecord]:
+    """The part of an experiment's run: only videos it has a use for are opened, people who cross splits are refused."""
+    scanned = result(ingest(experiment, return_state=True))
+    check_roles(experiment)
+    return {"ingest": scanned, "faces": extract(experiment, "roles")}
+
+
+def prepare(
+    config: ExperimentConfig | Path,
+    datasets: list[DatasetSpec] | None,
+    home: Path,
+    lake: str | None,
+) -> Experiment:
+    """The facts of a run from the parameters of a deployable flow."""
+    logging.getLogger("difffake").setLevel(logging.INFO)
+    config = load_config(config) if isinstance(config, Path) else config
+    specs = tuple(datasets or config.datasets)
+    return Experiment(config, Home(home, lake) if lake else Home(home), specs)

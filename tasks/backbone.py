@@ -49,7 +49,7 @@ def train(experiment: Experiment, extraction: str, validation_set: StageRecord, 
         # Done once and asked for again: from the start, not from the last checkpoint.
         rmtree(work, ignore_errors=True)
 
-    train_faces = read_face_set(experiment.lake, faces["face_id"].to_pylist(), faces["video_key"].to_pylist())
+    train_faces = read_face_set(experiment.lake, faces)
     logger.info("%-12s training %s on %d faces", STAGE, config.backbone.model, len(train_faces))
     with progress(STAGE, "steps") as on_step:
         outcome = train_backbone(

@@ -1,6 +1,6 @@
 """Density and calibration: embedded pairs of real videos in, a detector out."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -13,7 +13,7 @@ from data_catalog.fingerprints import DIGEST_HEX_LENGTH, fingerprint
 from data_catalog.schemas import TableName
 from difffake import detector as detector_module
 from difffake.backbone.checkpoints import load_weights
-from difffake.detector import DENSITY, Detector, Settings, VideoScore, differences
+from difffake.detector import DENSITY, Detector, Settings, VideoScore, differences, most_anomalous
 from difffake.differential import calibration, combination, density
 from difffake.differential.calibration import fit_calibration
 from difffake.differential.density import build_density, load_density
@@ -32,7 +32,7 @@ CALIBRATION_FIGURE = "calibration.png"
 def fit(experiment: Experiment, extraction: str, embeddings: StageRecord, pairs: StageRecord) -> StageRecord:
     """Fit the density on the pairs of the real training videos."""
     config = experiment.config
-    selected = of_role(read_pairs(experiment, pairs.fingerprint, extraction), "train")
+    selected = of_role(read_pairs(experiment, pairs.fingerprint, extraction), "density")
     inputs = {"embeddings": embeddings.digest, "pairs": pairs.digest, "seed": config.seed}
     name = fingerprint(DENSITY_STAGE, (density.STAGE_VERSION, combination.STAGE_VERSION), config.density, inputs)
     store = experiment.home.artefacts
@@ -120,31 +120,32 @@ def score_videos(
     """What the detector says of the videos whose usable faces are given, from stored embeddings and pairs."""
     face_ids = group(faces, "face_id")
     drawn = group(pairs, "base_id", "partner_id")
-    embedded = read_embeddings(experiment.lake, backbone, face_ids)
-    outcomes: dict[str, VideoScore] = {}
-    for video_key, names in face_ids.items():
-        rows = embedded.of_video(video_key, [name for (name,) in names])
-        outcomes[video_key] = detector.score_faces(
-            rows.face_ids.tolist(), rows.features, rows.fake_probability, drawn.get(video_key, [])
+    embedded = read_embeddings(experiment.lake, backbone, faces["video_sha256"].to_pylist())
+    people: dict[str, list[VideoScore]] = {}
+    for (video_key, track_id), names in face_ids.items():
+        rows = embedded.of([name for (name,) in names])
+        score = detector.score_faces(
+            rows.face_ids.tolist(), rows.features, rows.fake_probability, drawn.get((video_key, track_id), [])
         )
-    return outcomes
+        people.setdefault(video_key, []).append(replace(score, track_id=track_id))
+    return {video_key: most_anomalous(scores) for video_key, scores in people.items()}
 
 
-def group(rows: pa.Table, *columns: str) -> dict[str, list[tuple[str, ...]]]:
-    """The values of some columns, by video."""
-    grouped: dict[str, list[tuple[str, ...]]] = {}
-    for row in rows.select(["video_key", *columns]).to_pylist():
-        grouped.setdefault(row["video_key"], []).append(tuple(row[column] for column in columns))
-    return grouped
+def group(rows: pa.Table, *columns: str) -> dict[tuple[str, int], list[tuple[str, ...]]]:
+    """The values of some columns, by video and person, in the order of both."""
+    grouped: dict[tuple[str, int], list[tuple[str, ...]]] = {}
+    for row in rows.select(["video_key", "track_id", *columns]).to_pylist():
+        grouped.setdefault((row["video_key"], row["track_id"]), []).append(tuple(row[column] for column in columns))
+    return dict(sorted(grouped.items()))
 
 
 def _differences(experiment: Experiment, backbone: str, pairs: pa.Table) -> npt.NDArray[np.float64]:
     config = experiment.config.density
     drawn = group(pairs, "base_id", "partner_id")
-    embedded = read_embeddings(experiment.lake, backbone, drawn)
+    embedded = read_embeddings(experiment.lake, backbone, pairs["video_sha256"].to_pylist())
     vectors = []
-    for video_key, selected in drawn.items():
-        rows = embedded.of_video(video_key, {name for pair in selected for name in pair})
+    for selected in drawn.values():
+        rows = embedded.of({name for pair in selected for name in pair})
         vectors.append(
             differences(rows.face_ids.tolist(), rows.features, selected, config.combination, config.l2_normalise)
         )
@@ -159,7 +160,7 @@ def _identities(experiment: Experiment, video_keys: dict[str, float]) -> int:
 def _provenance(experiment: Experiment, inputs: dict[str, Any]) -> dict[str, Any]:
     return {
         "config": experiment.config.model_dump(mode="json"),
-        "datasets": list(experiment.datasets),
+        "datasets": experiment.names,
         "inputs": inputs,
         "difffake": version("difffake"),
         "scikit-learn": version("scikit-learn"),

@@ -46,8 +46,8 @@ def _embed_pending(experiment: Experiment, backbone: StageRecord, name: str, pen
     with progress(STAGE, "faces") as report:
         for start in range(0, pending.num_rows, _FACES_PER_COMMIT):
             part = pending.slice(start, _FACES_PER_COMMIT)
-            video_keys = part["video_key"].to_pylist()
-            faces = read_face_set(experiment.lake, part["face_id"].to_pylist(), video_keys)
+            # The network needs no names of videos.
+            faces = read_face_set(experiment.lake, part.append_column("video_key", part["video_sha256"]))
             embedded = embed_crops(
                 network,
                 faces.crops_jpeg,
@@ -63,7 +63,7 @@ def _rows(part: pa.Table, name: str, embedded: Embeddings) -> pa.Table:
     offsets = pa.array(np.arange(0, (count + 1) * width, width, dtype=np.int32))
     columns = {
         "face_id": part["face_id"],
-        "video_key": part["video_key"],
+        "video_sha256": part["video_sha256"],
         "backbone": pa.array([name] * count),
         "features": pa.ListArray.from_arrays(offsets, pa.array(embedded.features.ravel())),
         "fake_probability": pa.array(embedded.fake_probability),

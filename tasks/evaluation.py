@@ -31,7 +31,7 @@ def evaluate(
     roles = experiment.roles()
     test = roles.filter(pa.compute.equal(roles["role"], "test"))
     log = _outcomes(experiment, extraction)
-    videos = [row | log.get((row["video_key"], row["sha256"]), _NEVER) for row in test.to_pylist()]
+    videos = [row | log.get(row["sha256"], _NEVER) for row in test.to_pylist()]
     inputs = {
         "detector": detector.digest,
         "embeddings": embeddings.digest,
@@ -78,10 +78,10 @@ def evaluate(
 _NEVER = {"status": "unreadable", "reason": "was not extracted"}
 
 
-def _outcomes(experiment: Experiment, extraction: str) -> dict[tuple[str, str], dict[str, str]]:
-    columns = ["video_key", "video_sha256", "status", "reason"]
+def _outcomes(experiment: Experiment, extraction: str) -> dict[str, dict[str, str]]:
+    columns = ["video_sha256", "status", "reason"]
     rows = experiment.lake.read(TableName.EXTRACTION_LOG, columns, {"extraction": [extraction]}).to_pylist()
-    return {(row["video_key"], row["video_sha256"]): {"status": row["status"], "reason": row["reason"]} for row in rows}
+    return {row["video_sha256"]: {"status": row["status"], "reason": row["reason"]} for row in rows}
 
 
 def _without_faces(row: dict[str, Any]) -> VideoScore:

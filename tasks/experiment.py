@@ -5,8 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 from prefect import task
@@ -15,14 +14,15 @@ from prefect.states import Completed, State
 from pydantic import BaseModel, ConfigDict
 
 from data_catalog.artefacts import Artefact
+from data_catalog.datasets import get_adapter
 from data_catalog.fingerprints import digest_names
 from data_catalog.home import Home
 from data_catalog.lake import Lake
-from difffake.config import ExperimentConfig, StageName
+from difffake.config import DatasetSpec, ExperimentConfig, Role, StageName
 from difffake.errors import DataError
 
 SAME_VIDEO = "same_video"
-ROLES = ("train", "validation", "calibration", "test")
+ROLES: tuple[Role, ...] = get_args(Role)
 PROGRESS_EVERY_S = 10.0
 
 
@@ -48,14 +48,14 @@ class Experiment:
     """The frozen facts of one run."""
 
     config: ExperimentConfig
-    root: Path
-    datasets: tuple[str, ...]
+    home: Home
+    datasets: tuple[DatasetSpec, ...]
     force: frozenset[StageName] = field(default=frozenset())
 
     @property
-    def home(self) -> Home:
-        """The work folder."""
-        return Home(self.root)
+    def names(self) -> list[str]:
+        """The datasets' names."""
+        return [dataset.name for dataset in self.datasets]
 
     @property
     def lake(self) -> Lake:
@@ -65,16 +65,26 @@ class Experiment:
     def roles(self) -> pa.Table:
         """Which video is for what; see `assign_roles.sql`."""
         data = self.config.data
-        parameters = {
-            "datasets": list(self.datasets),
-            "train_compression": data.train_compression,
-            "test_compression": data.test_compression,
-        }
-        return self.lake.query("assign_roles", parameters)
+        parameters = {"train_compression": data.train_compression, "test_compression": data.test_compression}
+        wanted = [
+            {"dataset": dataset.name, "role": role, "split": split}
+            for dataset in self.datasets
+            for role, splits in (dataset.roles or get_adapter(dataset.adapter).roles).items()
+            for split in splits
+        ]
+        schema = pa.schema([(name, pa.string()) for name in ("dataset", "role", "split")])
+        return self.lake.query(
+            "assign_roles", parameters, {"dataset_roles": pa.Table.from_pylist(wanted, schema=schema)}
+        )
 
     def usable_faces(self, extraction: str) -> pa.Table:
-        """Columns role, video_key, face_id: main-track faces of the videos whose extraction is ok."""
-        return self.lake.query("usable_faces", {"extraction": extraction}, {"roles": self.roles()})
+        """Columns role, video_key, video_sha256, track_id, face_id; see `usable_faces.sql`."""
+        parameters = {
+            "extraction": extraction,
+            "min_track_share": self.config.pairs.min_track_share,
+            "min_faces": self.config.faces.min_faces,
+        }
+        return self.lake.query("usable_faces", parameters, {"roles": self.roles()})
 
 
 def stage_task(stage: str) -> Callable[[Callable[..., StageRecord]], Callable[..., State[StageRecord]]]:
@@ -127,16 +137,17 @@ def of_role(faces: pa.Table, role: str) -> pa.Table:
     rows = faces.filter(pa.compute.equal(faces["role"], role))
     if rows.num_rows == 0:
         raise DataError(
-            f"no usable face for the role {role!r}: no video of that split and compression gave enough faces. "
-            "See the extraction outcomes above, and data.train_compression / data.test_compression."
+            f"no usable face for the role {role!r}: no video of the splits that serve it, at its compression, gave "
+            "enough faces. See the extraction outcomes above, the datasets' roles (`difffake datasets`), and "
+            "data.train_compression / data.test_compression."
         )
     return rows
 
 
 def digest_faces(faces: pa.Table) -> str:
-    """The digest of a selection of faces and the videos they belong to."""
-    pairs = zip(faces["video_key"].to_pylist(), faces["face_id"].to_pylist(), strict=True)
-    return digest_names(f"{video_key} {face_id}" for video_key, face_id in pairs)
+    """The digest of a selection of faces: of what they show, whatever their videos are called."""
+    rows = zip(faces["role"].to_pylist(), faces["face_id"].to_pylist(), strict=True)
+    return digest_names(f"{role} {face_id}" for role, face_id in rows)
 
 
 @contextmanager

@@ -4,12 +4,13 @@ import atexit
 import logging
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from typing import Literal
 
 import cv2
+import pyarrow as pa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -17,12 +18,16 @@ from data_catalog.faces import extraction_tables
 from data_catalog.fingerprints import fingerprint
 from data_catalog.home import Home
 from data_catalog.schemas import TableName
-from data_catalog.uris import local_path
+from data_catalog.storage import describe_error, fetched
 from difffake.config import FacesConfig
-from difffake.faces.extraction import STAGE_VERSION, extract_faces
+from difffake.faces.extraction import STAGE_VERSION, Media, extract_faces
 from difffake.faces.finder import FaceFinder, build_face_finder
+from difffake.faces.records import Extraction, ExtractionStatus
 from tasks.experiment import ROLES, Experiment, StageRecord, digest_faces, of_role, stage_task
 from tasks.services import send_what_waits
+
+Scope = Literal["roles", "all"]
+"""Which videos are extracted: those an experiment has a use for, or every one that is present."""
 
 _SHARDS_PER_WORKER = 8
 _MOST_NAMED = 5
@@ -38,6 +43,7 @@ class PendingVideo:
     video_key: str
     sha256: str
     uri: str
+    media: Media
 
 
 @dataclass(frozen=True)
@@ -54,13 +60,19 @@ class ExtractionPlan:
 
 
 @task(name="plan-extraction", task_run_name="plan-extraction", cache_policy=NO_CACHE)
-def plan_extraction(experiment: Experiment) -> ExtractionPlan:
-    """List the videos that have no outcome yet under this extraction."""
+def plan_extraction(
+    experiment: Experiment, scope: Scope = "roles", retry: Collection[ExtractionStatus] = ()
+) -> ExtractionPlan:
+    """List the videos that have no outcome yet under this extraction, or one of a status to be tried again."""
     config = experiment.config
     extraction = extraction_fingerprint(config.faces, build_face_finder(config.faces))
-    roles = experiment.roles()
+    roles = videos_in(experiment, scope)
     if "faces" in experiment.force:
-        forget(experiment, extraction, roles["video_key"].to_pylist())
+        forget(experiment, extraction, roles["sha256"].to_pylist())
+    elif retry:
+        where = {"extraction": [extraction], "status": list(retry), "video_sha256": roles["sha256"].to_pylist()}
+        again = experiment.lake.read(TableName.EXTRACTION_LOG, ["video_sha256"], where)
+        forget(experiment, extraction, again["video_sha256"].to_pylist())
     rows = experiment.lake.query("pending_extractions", {"extraction": extraction}, {"roles": roles}).to_pylist()
     pending = [PendingVideo(**row) for row in rows]
     workers = config.runner.workers or os.cpu_count() or 1
@@ -72,28 +84,44 @@ def plan_extraction(experiment: Experiment) -> ExtractionPlan:
 
 
 @task(name="extract", task_run_name="extract-{shard[0].video_key}", cache_policy=NO_CACHE)
-def extract_shard(root: Path, config: FacesConfig, extraction: str, shard: tuple[PendingVideo, ...]) -> dict[str, int]:
-    """Extract a few videos, one after the other, each committed before the next; returns videos by status."""
+def extract_shard(home: Home, config: FacesConfig, extraction: str, shard: tuple[PendingVideo, ...]) -> dict[str, int]:
+    """Extract a few videos, one after the other, and commit them together; returns videos by status."""
     _prepare_worker(os.getppid())
     # One single-threaded worker per core is faster than threads that wait for each other.
     cv2.setNumThreads(1)
-    lake = Home(root).lake
-    finder = build_face_finder(config)
+    finder = _finder(config)
     statuses: dict[str, int] = {}
+    faces, log = [], []
     for video in shard:
-        outcome = extract_faces(local_path(video.uri), video.sha256, extraction, config, finder)
-        faces, log = extraction_tables(video.video_key, video.sha256, extraction, outcome)
-        # Faces first: an outcome is only on record when its faces are.
-        lake.append_missing(TableName.FACES, faces)
-        lake.append_missing(TableName.EXTRACTION_LOG, log)
+        outcome = _extract(video, extraction, config, finder)
+        of_video = extraction_tables(video.video_key, video.sha256, extraction, outcome)
+        faces.append(of_video[0])
+        log.append(of_video[1])
         statuses[outcome.status] = statuses.get(outcome.status, 0) + 1
+    # Faces first: an outcome is only on record when its faces are.
+    home.lake.append_missing(TableName.FACES, pa.concat_tables(faces))
+    home.lake.append_missing(TableName.EXTRACTION_LOG, pa.concat_tables(log))
     return statuses
 
 
+@cache
+def _finder(config: FacesConfig) -> FaceFinder:
+    """Once a worker process, not once a shard: networks take longer to load than a short video to read."""
+    return build_face_finder(config)
+
+
+def _extract(video: PendingVideo, extraction: str, config: FacesConfig, finder: FaceFinder) -> Extraction:
+    try:
+        with fetched(video.uri) as path:
+            return extract_faces(path, video.sha256, extraction, config, finder, video.media)
+    except OSError as error:
+        return Extraction("unreadable", describe_error(error), frames_sampled=0)
+
+
 @stage_task("faces")
-def conclude_extraction(experiment: Experiment, plan: ExtractionPlan) -> StageRecord:
-    """Sum up the outcomes; every video of the experiment has exactly one."""
-    roles = {"roles": experiment.roles()}
+def conclude_extraction(experiment: Experiment, plan: ExtractionPlan, scope: Scope = "roles") -> StageRecord:
+    """Sum up the outcomes; every video of the scope has exactly one."""
+    roles = {"roles": videos_in(experiment, scope)}
     parameters = {"extraction": plan.extraction}
     counts = experiment.lake.query("summarise_extraction", parameters, roles).to_pylist()
     failed = experiment.lake.query("list_failed_extractions", parameters, roles).to_pylist()
@@ -102,8 +130,9 @@ def conclude_extraction(experiment: Experiment, plan: ExtractionPlan) -> StageRe
     for row in failed[:_MOST_NAMED]:
         logger.info("%-12s %s: %s (%s)", "faces", row["video_key"], row["status"], row["reason"])
     usable = experiment.usable_faces(plan.extraction)
-    for role in ROLES:
-        of_role(usable, role)
+    if scope == "roles":
+        for role in ROLES:
+            of_role(usable, role)
     statuses = {row["status"]: row["videos"] for row in counts}
     outcomes = ", ".join(f"{count} {status}" for status, count in statuses.items())
     return StageRecord(
@@ -144,8 +173,15 @@ def extraction_fingerprint(config: FacesConfig, finder: FaceFinder) -> str:
     return fingerprint("faces", STAGE_VERSION, config, finder.fingerprint_parts())
 
 
-def forget(experiment: Experiment, extraction: str, video_keys: Iterable[str]) -> None:
-    """Drop the outcomes, then the faces, of an extraction, so that it is done again."""
-    where = {"extraction": [extraction], "video_key": sorted(set(video_keys))}
+def videos_in(experiment: Experiment, scope: Scope) -> pa.Table:
+    """The videos of an experiment by role, or all that are present, in the columns of `assign_roles.sql`."""
+    if scope == "roles":
+        return experiment.roles()
+    return experiment.lake.query("list_present", {"datasets": experiment.names})
+
+
+def forget(experiment: Experiment, extraction: str, contents: Iterable[str]) -> None:
+    """Drop the outcomes, then the faces, of an extraction of some contents (sha256), so that it is done again."""
+    where = {"extraction": [extraction], "video_sha256": sorted(set(contents))}
     experiment.lake.delete(TableName.EXTRACTION_LOG, where)
     experiment.lake.delete(TableName.FACES, where)

@@ -2,37 +2,50 @@
 
 import os
 
-from data_catalog.datasets import DatasetSpec
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
 from data_catalog.inventory import Inventory, check_identities, take_inventory
 from tasks.experiment import Experiment, StageRecord, progress, stage_task
 
 
 @stage_task("ingest")
-def ingest(experiment: Experiment, specs: tuple[DatasetSpec, ...]) -> StageRecord:
-    """Scan the datasets' folders and bring the `videos` table up to date; refuse people who cross splits."""
+def ingest(experiment: Experiment, verify: bool = False) -> StageRecord:
+    """Scan the datasets' folders and bring the `videos` table up to date."""
     lake = experiment.lake
     workers = experiment.config.runner.workers or os.cpu_count() or 1
     with progress("ingest", "new files read") as report:
-        inventories = [take_inventory(lake, spec, workers, report) for spec in specs]
-    check_identities(lake, experiment.datasets)
-    opened = sum(inventory.added + inventory.changed for inventory in inventories)
+        inventories = [take_inventory(lake, spec, workers, report, verify=verify) for spec in experiment.datasets]
     return StageRecord(
         stage="ingest",
         fingerprint="",
         digest="",
-        reused=opened == 0 and not any(inventory.removed for inventory in inventories),
+        reused=not any(inventory.is_news for inventory in inventories),
         summary="; ".join(_describe(inventory) for inventory in inventories),
         facts={inventory.dataset: _facts(inventory) for inventory in inventories},
     )
 
 
+@task(name="check-roles", task_run_name="check-roles", cache_policy=NO_CACHE)
+def check_roles(experiment: Experiment) -> None:
+    """Refuse people and originals that serve more than one of training, validation and test."""
+    check_identities(experiment.lake, experiment.roles())
+
+
 def _describe(inventory: Inventory) -> str:
-    changes = f"{inventory.added} new, {inventory.changed} changed, {inventory.removed} removed"
+    counts = {
+        "new": inventory.added,
+        "changed": inventory.changed,
+        "renamed": inventory.renamed,
+        "still being written": inventory.growing,
+        "removed": inventory.removed,
+    }
+    changes = ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "as before"
     text = f"{inventory.dataset}: {inventory.present} videos ({changes})"
     if inventory.without_split:
         text += f", {inventory.without_split} in no split"
-    if inventory.unrecognised:
-        text += f", {len(inventory.unrecognised)} files not recognised (first: {': '.join(inventory.unrecognised[0])})"
+    if inventory.unplaced:
+        text += f", {len(inventory.unplaced)} files not recognised (first: {': '.join(inventory.unplaced[0])})"
     return text
 
 
@@ -41,7 +54,10 @@ def _facts(inventory: Inventory) -> dict[str, object]:
         "present": inventory.present,
         "added": inventory.added,
         "changed": inventory.changed,
+        "renamed": inventory.renamed,
+        "unchanged": inventory.unchanged,
+        "growing": inventory.growing,
         "removed": inventory.removed,
         "without_split": inventory.without_split,
-        "unrecognised": [list(item) for item in inventory.unrecognised],
+        "unplaced": len(inventory.unplaced),
     }

@@ -1,5 +1,7 @@
 """Pseudo-fakes: the fixed set on which training is watched, and the sheet to look at. Training draws fresh ones."""
 
+from collections.abc import Mapping
+
 import pyarrow as pa
 from matplotlib.figure import Figure
 
@@ -40,13 +42,14 @@ def draw_pseudo_fakes(experiment: Experiment, extraction: str) -> StageRecord:
     if found is not None and is_whole and STAGE not in experiment.force:
         return reused(STAGE, name, found, _summary(found.facts))
 
-    available = read_face_set(experiment.lake, *_columns(validation))
+    available = read_face_set(experiment.lake, validation)
     drawn = draw_validation_set(available, config.pseudo_fakes, per_video, config.seed)
-    rows = _rows(drawn, name)
+    contents = dict(zip(validation["face_id"].to_pylist(), validation["video_sha256"].to_pylist(), strict=True))
+    rows = _rows(drawn, name, contents)
     experiment.lake.delete(TableName.PSEUDO_FAKES, {"pseudo_fake_set": [name]})
     experiment.lake.append_missing(TableName.PSEUDO_FAKES, rows)
     with store.staging(STAGE, name) as folder:
-        _sheet(experiment, read_face_set(experiment.lake, *_columns(train.slice(0, _SHEET_TRIES)))).savefig(
+        _sheet(experiment, read_face_set(experiment.lake, train.slice(0, _SHEET_TRIES))).savefig(
             folder / SHEET, dpi=130
         )
         facts = {"pseudo_fakes": rows.num_rows, "videos": len(set(available.video_keys))}
@@ -59,23 +62,20 @@ def read_validation_set(experiment: Experiment, name: str) -> ValidationSet:
     """The validation set drawn under this fingerprint."""
     rows = _stored(experiment, name).sort_by([("video_key", "ascending"), ("face_id", "ascending")])
     recipes = tuple(PseudoFakeRecipe.from_json(text) for text in rows["recipe"].to_pylist())
-    return ValidationSet(read_face_set(experiment.lake, *_columns(rows)), recipes)
-
-
-def _columns(faces: pa.Table) -> tuple[list[str], list[str]]:
-    return faces["face_id"].to_pylist(), faces["video_key"].to_pylist()
+    return ValidationSet(read_face_set(experiment.lake, rows), recipes)
 
 
 def _stored(experiment: Experiment, name: str) -> pa.Table:
-    columns = ["video_key", "face_id", "recipe"]
+    columns = ["video_key", "video_sha256", "face_id", "recipe"]
     return experiment.lake.read(TableName.PSEUDO_FAKES, columns, {"pseudo_fake_set": [name]})
 
 
-def _rows(drawn: ValidationSet, name: str) -> pa.Table:
+def _rows(drawn: ValidationSet, name: str, contents: Mapping[str, str]) -> pa.Table:
     rows = [
         {
             "pseudo_fake_id": digest_names([name, video_key, face_id]),
             "face_id": face_id,
+            "video_sha256": contents[face_id],
             "video_key": video_key,
             "pseudo_fake_set": name,
             "mask_type": recipe.mask_type,

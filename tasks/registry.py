@@ -6,20 +6,16 @@ of making it twice.
 
 import json
 import logging
-import os
-import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from time import time
 from typing import Any
-from urllib.parse import urlsplit
 
 import mlflow
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Metric, Param, RunStatus
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
@@ -27,7 +23,6 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_
 from mlflow.types import ColSpec, DataType, Schema
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.runtime import flow_run
 
 import difffake
 from data_catalog.artefacts import Artefact
@@ -35,9 +30,8 @@ from data_catalog.fingerprints import fingerprint
 from data_catalog.schemas import TableName
 from difffake.backbone.training_folder import EpochRecord
 from difffake.config import Section
-from difffake.errors import ServiceError
 from tasks.experiment import Experiment, StageRecord, stage_task
-from tasks.services import HOST, MLFLOW_PORT, PREFECT_PORT, QUIET
+from tasks.tracking import FLOW_URL_TAG, commit, connect, ensure_experiment, flow_tags
 
 STAGE = "registry"
 MODEL = "difffake"
@@ -48,7 +42,6 @@ DETECTOR_TAG = "difffake.detector"
 EVALUATION_TAG = "difffake.evaluation"
 PROTOCOL_TAG = "difffake.protocol"
 AUC_TAG = "difffake.auc"
-FLOW_URL_TAG = "prefect.flow_run_url"
 _TRAINING_SECTIONS = ("data", "faces", "pseudo_fakes", "backbone", "pairs", "density", "calibration")
 _PYFUNC = Path(__file__).with_name("detector_pyfunc.py")
 _REQUIREMENTS = (
@@ -78,20 +71,10 @@ def open_training_run(experiment: Experiment, faces: StageRecord) -> str:
             "name": config.name,
             "seed": config.seed,
             "faces": faces.digest,
-            "datasets": list(experiment.datasets),
+            "datasets": experiment.names,
         },
     )
-    folder = experiment.home.mlflow.resolve() / "artifacts"
-    try:
-        found = client.get_experiment_by_name(config.name)
-    except MlflowException as error:
-        raise ServiceError(
-            f"the MLflow store {experiment.home.mlflow_uri} cannot be used: {error}. Start its server, or unset "
-            "MLFLOW_TRACKING_URI to use the work folder's own."
-        ) from error
-    experiment_id = found.experiment_id if found else client.create_experiment(config.name, folder.as_uri())
-    if found and found.lifecycle_stage == LifecycleStage.DELETED:
-        client.restore_experiment(experiment_id)
+    experiment_id = ensure_experiment(client, experiment, config.name)
     begun = client.search_runs([experiment_id], f"tags.`{TRAINING_TAG}` = '{training}'", max_results=1)
     if begun:
         run_id = str(begun[0].info.run_id)
@@ -99,11 +82,11 @@ def open_training_run(experiment: Experiment, faces: StageRecord) -> str:
             return run_id
         client.update_run(run_id, RunStatus.to_string(RunStatus.RUNNING))
     else:
-        tags = {TRAINING_TAG: training, "mlflow.source.name": "difffake", "mlflow.source.git.commit": _commit()}
+        tags = {TRAINING_TAG: training, "mlflow.source.name": "difffake", "mlflow.source.git.commit": commit()}
         run_id = str(client.create_run(experiment_id, run_name=f"{config.name}-{training[:6]}", tags=tags).info.run_id)
         params = [Param(key, str(value)) for key, value in flatten(config.model_dump(mode="json")).items()]
         client.log_batch(run_id, params=params)
-    for tag, value in _flow_tags().items():
+    for tag, value in flow_tags().items():
         client.set_tag(run_id, tag, value)
     return run_id
 
@@ -179,31 +162,6 @@ def promote(experiment: Experiment, registered: StageRecord) -> str:
         client.set_registered_model_alias(MODEL, CHAMPION, challenger.version)
     logger.info("%-12s %s", "promote", decision)
     return decision
-
-
-def connect(experiment: Experiment) -> MlflowClient:
-    """A client of the work folder's tracking store, which is made if need be."""
-    os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
-    mlflow.set_tracking_uri(experiment.home.mlflow_uri)
-    return MlflowClient()
-
-
-def run_url(experiment: Experiment, run_id: str) -> str:
-    """Where `difffake ui` shows the run."""
-    info = connect(experiment).get_run(run_id).info
-    return f"http://{HOST}:{MLFLOW_PORT}/#/experiments/{info.experiment_id}/runs/{run_id}"
-
-
-@contextmanager
-def failing_run(experiment: Experiment, run_id: str) -> Iterator[None]:
-    """Mark the MLflow run failed when the block raises, so that no run seems to go on for ever."""
-    try:
-        yield
-    except BaseException:
-        client = connect(experiment)
-        if client.get_run(run_id).info.status == RunStatus.to_string(RunStatus.RUNNING):
-            client.set_terminated(run_id, RunStatus.to_string(RunStatus.FAILED))
-        raise
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -306,9 +264,9 @@ def _log_inputs(client: MlflowClient, experiment: Experiment, run_id: str, recor
     inputs = []
     for table in (TableName.VIDEOS, TableName.FACES, TableName.PAIRS):
         delta_version = experiment.lake.version(table)
-        place = json.dumps({"path": str(experiment.lake.root.resolve() / table.value), "delta_version": delta_version})
+        place = json.dumps({"uri": experiment.lake.folder.file_uri(table.value), "delta_version": delta_version})
         digest = digests.get(table.value, f"v{delta_version}")
-        dataset = Dataset(f"{'+'.join(experiment.datasets)}/{table.value}", digest, "delta_table", place)
+        dataset = Dataset(f"{'+'.join(experiment.names)}/{table.value}", digest, "delta_table", place)
         inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", "training")]))
     client.log_inputs(run_id, inputs)
 
@@ -341,29 +299,10 @@ def _record(name: str, version: ModelVersion, *, is_reused: bool) -> StageRecord
 def _card(experiment: Experiment, records: Mapping[str, StageRecord]) -> str:
     lines = [
         f"Detector of the experiment **{experiment.config.name}** (arXiv 2502.16247), made from "
-        f"{', '.join(experiment.datasets)}.",
+        f"{', '.join(experiment.names)}.",
         "",
         *(f"- **{stage}**: {record.summary}" for stage, record in records.items()),
         "",
         "Higher scores are more anomalous. Out of scope: fully synthetic and text-to-video content.",
     ]
     return "\n".join(lines)
-
-
-def _flow_tags() -> dict[str, str]:
-    if not flow_run.id:
-        return {}
-    flow_run_id = str(flow_run.root_flow_run_id)
-    # A server started for one run had a port for one run; `difffake ui` shows the run on the usual one.
-    is_local = urlsplit(os.environ.get("PREFECT_API_URL", "")).hostname == HOST
-    url = f"http://{HOST}:{PREFECT_PORT}/runs/flow-run/{flow_run_id}" if is_local else str(flow_run.ui_url)
-    return {"prefect.flow_run_id": flow_run_id, FLOW_URL_TAG: url}
-
-
-def _commit() -> str:
-    """The commit of the code that runs, if it runs from a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "not from a checkout"

@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks import backbone, density, evaluation, pseudo_fakes
 from tasks.experiment import Experiment, StageRecord
-from tasks.registry import run_url
+from tasks.tracking import run_url
 
 FIGURES = {
     pseudo_fakes.STAGE: (pseudo_fakes.SHEET,),

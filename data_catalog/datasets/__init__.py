@@ -1,18 +1,39 @@
 """Adapters of the field's datasets, by name."""
 
 from data_catalog.datasets.base import (
-    NAME_PATTERN,
     DatasetAdapter,
-    DatasetSpec,
+    Roles,
     Scan,
     Unrecognised,
     VideoEntry,
+    describe_folder,
     read_identities,
 )
-from data_catalog.datasets.faceforensics import FaceForensics
+from data_catalog.datasets.celeb_df import CelebDFv1, CelebDFv2
+from data_catalog.datasets.deeperforensics import DeeperForensics
+from data_catalog.datasets.dfdc import Dfdc
+from data_catalog.datasets.dfdc_preview import DfdcPreview
+from data_catalog.datasets.faceforensics import DeepFakeDetection, FaceForensics
+from data_catalog.datasets.forgerynet import ForgeryNet
+from data_catalog.datasets.generic import GenericFolder
+from data_catalog.datasets.photos import Photos
+from data_catalog.datasets.uadfv import Uadfv
 from difffake.errors import DataError
 
-ADAPTERS: dict[str, DatasetAdapter] = {adapter.name: adapter for adapter in (FaceForensics(),)}
+_ALL: tuple[DatasetAdapter, ...] = (
+    FaceForensics(),
+    DeepFakeDetection(),
+    CelebDFv1(),
+    CelebDFv2(),
+    Dfdc(),
+    DfdcPreview(),
+    DeeperForensics(),
+    ForgeryNet(),
+    Uadfv(),
+    GenericFolder(),
+    Photos(),
+)
+ADAPTERS: dict[str, DatasetAdapter] = {adapter.name: adapter for adapter in _ALL}
 
 
 def get_adapter(name: str) -> DatasetAdapter:
@@ -28,12 +49,12 @@ def get_adapter(name: str) -> DatasetAdapter:
 
 __all__ = [
     "ADAPTERS",
-    "NAME_PATTERN",
     "DatasetAdapter",
-    "DatasetSpec",
+    "Roles",
     "Scan",
     "Unrecognised",
     "VideoEntry",
+    "describe_folder",
     "get_adapter",
     "read_identities",
 ]

@@ -1,147 +1,182 @@
-"""FaceForensics++ (Rössler et al., ICCV 2019), with FaceShifter, in all three qualities.
+"""FaceForensics++ (Rössler et al., ICCV 2019), with FaceShifter and Google's DeepFakeDetection in the same folder."""
 
-A fake `033_097.mp4` shows the person of video 033 (target) with the face of 097 (source). A video id is not an
-identity: about 885 people appear in the 1000 videos; without an identities file every id counts as its own person.
-"""
-
-import json
 import re
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from data_catalog.datasets.base import (
-    VIDEO_SUFFIXES,
+    OFFICIAL_SPLITS,
+    TEST_EVERYTHING,
+    Fields,
     Scan,
     Split,
-    Unrecognised,
-    VideoEntry,
-    describe_folder,
-    require_folder,
-    walk_files,
+    is_footage,
+    list_folder,
+    not_footage,
+    read_json,
+    scan_files,
 )
+from data_catalog.storage import Folder, SourceFile
 from difffake.errors import DataError
 
+# Its identities are shared by every dataset made of its videos.
+PEOPLE = "ffpp"
 _QUALITY = {"raw": "raw", "c0": "raw", "c23": "c23", "c40": "c40"}
 _MANIPULATIONS = frozenset({"Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter"})
+_ACTORS = "actors"
+_DFD = "DeepFakeDetection"
 _REAL_NAME = re.compile(r"^\d{3}$")
 _FAKE_NAME = re.compile(r"^(\d{3})_(\d{3})$")
+_ACTOR_NAME = re.compile(r"^(\d{2})__(.+)$")
+_ACTOR_FAKE_NAME = re.compile(r"^(\d{2})_(\d{2})__(.+)__[0-9A-Za-z]+$")
 _SPLITS: tuple[Split, ...] = ("train", "val", "test")
+_FOLDERS = ("original_sequences", "manipulated_sequences")
+_LISTS = frozenset(f"splits/{split}.json" for split in _SPLITS)
 
 
 class FaceForensics:
-    """The official layout; `DeepFakeDetection` and `actors` are another dataset and are reported, not read."""
+    """The official layout: youtube originals, five manipulations, and the actors' videos where they are there."""
 
     name = "faceforensics"
+    title = "FaceForensics++"
     layout = (
         "  original_sequences/youtube/{raw|c0,c23,c40}/videos/033.mp4\n"
         "  manipulated_sequences/METHOD/{raw|c0,c23,c40}/videos/033_097.mp4\n"
         "    (METHOD: Deepfakes, Face2Face, FaceSwap, NeuralTextures, FaceShifter)\n"
+        "  original_sequences/actors/c23/videos/24__outside_talking_still_laughing.mp4 (in no split)\n"
+        "  manipulated_sequences/DeepFakeDetection/c23/videos/24_23__outside_talking_still_laughing__YR5OVD4S.mp4\n"
         "  splits/{train,val,test}.json"
     )
     licence = "FaceForensics++ terms of use (research)"
     citation = "Rössler et al., FaceForensics++: Learning to Detect Manipulated Facial Images, ICCV 2019"
+    people = PEOPLE
+    roles = OFFICIAL_SPLITS
 
-    def scan(self, root: Path, identities: dict[str, str]) -> Scan:
-        """List reals and fakes below `root`; see `DatasetAdapter.scan`."""
-        require_folder(root, self.layout)
-        folders = [root / "original_sequences", root / "manipulated_sequences"]
-        if not any(folder.is_dir() for folder in folders):
-            raise DataError(
-                f"{root} is not a FaceForensics++ folder: it holds {describe_folder(root)}. Expected:\n{self.layout}"
-            )
-        splits = _read_splits(root / "splits")
-        entries: list[VideoEntry] = []
-        unrecognised: list[Unrecognised] = []
-        for path in sorted(path for folder in folders for path in walk_files(folder)):
-            found = _classify(path.relative_to(root), splits, identities)
-            if isinstance(found, str):
-                unrecognised.append(Unrecognised(path, found))
-            else:
-                entries.append(VideoEntry(path=path, **found))
-        if not entries:
-            raise DataError(
-                f"{root} holds no FaceForensics++ video ({len(unrecognised)} other files). Expected:\n{self.layout}"
-            )
-        unknown = sorted(set(identities) - splits.keys() - {entry.name for entry in entries})
-        if unknown:
-            raise DataError(
-                f"the identities file names {len(unknown)} videos that are neither in the splits nor in the folder, "
-                f"first {unknown[0]!r}; ids have three digits, such as '033'"
-            )
-        return Scan(*_without_doubles(entries, unrecognised))
+    def scan(self, folder: Folder) -> Scan:
+        """List reals and fakes; see `DatasetAdapter.scan`."""
+        files = list_folder(self, folder, *(f"{name}/" for name in _FOLDERS))
+        splits = _read_splits(folder)
+        scan = scan_files(self, folder, files, lambda file: _classify(file, splits))
+        return replace(scan, also_known=frozenset(splits))
 
 
-def _classify(relative: Path, splits: dict[str, Split], identities: dict[str, str]) -> dict[str, Any] | str:
+class DeepFakeDetection:
+    """The actors' part of a FaceForensics++ folder alone, as a test set of its own; it has no official split."""
+
+    name = "deepfakedetection"
+    title = "DeepFakeDetection"
+    layout = (
+        "  original_sequences/actors/{raw|c0,c23,c40}/videos/24__outside_talking_still_laughing.mp4\n"
+        "  manipulated_sequences/DeepFakeDetection/{raw|c0,c23,c40}/videos/"
+        "24_23__outside_talking_still_laughing__YR5OVD4S.mp4"
+    )
+    licence = "FaceForensics++ terms of use (research)"
+    citation = "Dufour and Gully, Contributing Data to Deepfake Detection Research, Google AI Blog 2019"
+    people = PEOPLE
+    roles = TEST_EVERYTHING
+
+    def scan(self, folder: Folder) -> Scan:
+        """List the actors' reals and fakes; see `DatasetAdapter.scan`."""
+        files = list_folder(self, folder, *(f"{name}/" for name in _FOLDERS))
+        return scan_files(self, folder, files, _classify_actor_only)
+
+
+def _classify(file: SourceFile, splits: Mapping[str, Split]) -> Fields | str | None:
     """The fields of an entry, or why the file's label or identity cannot be known."""
-    if relative.suffix.lower() not in VIDEO_SUFFIXES:
-        return f"not a video file name (suffix {relative.suffix!r})"
-    parts = relative.parts
-    if len(parts) != 5 or parts[3] != "videos" or parts[2] not in _QUALITY:
-        return "not at <sequences>/<method>/<quality>/videos/<name>"
-    kind, method, quality, _, _ = parts
-    common = {"folder": method, "name": relative.stem, "compression": _QUALITY[quality]}
-    if kind == "original_sequences" and method == "youtube":
-        if not _REAL_NAME.match(relative.stem):
+    placed = _place(file)
+    if not isinstance(placed, dict):
+        return placed
+    kind, method, name = placed.pop("kind"), placed["folder"], placed["name"]
+    if (kind, method) == ("original_sequences", "youtube"):
+        if not _REAL_NAME.match(name):
             return "the name of an original is three digits"
-        return common | {
-            "label": "real",
-            "manipulation": None,
-            "split": splits.get(relative.stem),
-            "identity": identities.get(relative.stem, relative.stem),
-            "source_identity": None,
-            "original": None,
-        }
+        return placed | {"label": "real", "split": splits.get(name), "identity": name}
     if kind == "manipulated_sequences" and method in _MANIPULATIONS:
-        match = _FAKE_NAME.match(relative.stem)
+        match = _FAKE_NAME.match(name)
         if match is None:
             return "the name of a fake is target_source, three digits each"
         target, source = match.groups()
         if splits.get(target) != splits.get(source):
             return f"target {target} and source {source} are in different splits"
-        return common | {
+        return placed | {
             "label": "fake",
             "manipulation": method,
             "split": splits.get(target),
-            "identity": identities.get(target, target),
-            "source_identity": identities.get(source, source),
-            "original": f"youtube/{common['compression']}/{target}",
+            "identity": target,
+            "source_identity": source,
+            "original": f"youtube/{placed['compression']}/{target}",
         }
-    return f"{kind}/{method} is not part of FaceForensics++ as this adapter reads it"
+    return _classify_actor(kind, placed)
 
 
-def _read_splits(folder: Path) -> dict[str, Split]:
+def _classify_actor_only(file: SourceFile) -> Fields | str | None:
+    placed = _place(file)
+    if not isinstance(placed, dict):
+        return placed
+    kind = placed.pop("kind")
+    if placed["folder"] not in (_ACTORS, _DFD):
+        # The rest of the folder is FaceForensics++, another dataset.
+        return None
+    return _classify_actor(kind, placed)
+
+
+def _classify_actor(kind: str, placed: Fields) -> Fields | str:
+    """DeepFakeDetection: the first number is the actor to be seen, the second the one whose face was put in."""
+    name, compression = placed["name"], placed["compression"]
+    if (kind, placed["folder"]) == ("original_sequences", _ACTORS):
+        match = _ACTOR_NAME.match(name)
+        if match is None:
+            return "the name of an actor's video is NN__scene"
+        return placed | {"label": "real", "identity": f"actor{match[1]}"}
+    if (kind, placed["folder"]) == ("manipulated_sequences", _DFD):
+        match = _ACTOR_FAKE_NAME.match(name)
+        if match is None:
+            return "the name of a DeepFakeDetection fake is NN_NN__scene__CODE"
+        target, source, scene = match.groups()
+        return placed | {
+            "label": "fake",
+            "manipulation": _DFD,
+            "identity": f"actor{target}",
+            "source_identity": f"actor{source}",
+            "original": f"{_ACTORS}/{compression}/{target}__{scene}",
+        }
+    return f"{kind}/{placed['folder']} is not part of FaceForensics++ as this adapter reads it"
+
+
+def _place(file: SourceFile) -> Fields | str | None:
+    """Method, quality and name by the file's place."""
+    parts = file.path.parts
+    if parts[0] not in _FOLDERS:
+        return None if file.relative in _LISTS or not is_footage(file) else f"not below {' or '.join(_FOLDERS)}"
+    if not is_footage(file):
+        return not_footage(file)
+    if len(parts) != 5 or parts[3] != "videos" or parts[2] not in _QUALITY:
+        return "not at <sequences>/<method>/<quality>/videos/<name>"
+    return {"kind": parts[0], "folder": parts[1], "name": file.path.stem, "compression": _QUALITY[parts[2]]}
+
+
+def _read_splits(folder: Folder) -> dict[str, Split]:
     splits: dict[str, Split] = {}
     for split in _SPLITS:
-        path = folder / f"{split}.json"
+        place = f"splits/{split}.json"
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            content = read_json(folder, place)
+        except DataError as error:
             raise DataError(
-                f"cannot read the official split {path}: {error}. The dataset's download script fetches it; without it "
-                "no video can be used for training or testing."
+                f"cannot read the official split {place}: {error}. The dataset's download script fetches it; without "
+                "it no video can be used for training or testing."
             ) from error
-        for video in _flatten(content, path):
+        for video in _flatten(content, f"{folder}/{place}"):
             if splits.setdefault(video, split) != split:
                 raise DataError(f"video {video} is in the splits {splits[video]} and {split} of {folder}")
     return splits
 
 
-def _flatten(content: Any, path: Path) -> list[str]:
+def _flatten(content: Any, place: str) -> list[str]:
     is_pairs = isinstance(content, list) and all(
         isinstance(pair, list) and all(isinstance(video, str) for video in pair) for pair in content
     )
     if not is_pairs:
-        raise DataError(f'{path} must be a list of pairs of video ids, like [["033", "097"], …]')
+        raise DataError(f'{place} must be a list of pairs of video ids, like [["033", "097"], …]')
     return [video for pair in content for video in pair]
-
-
-def _without_doubles(
-    entries: list[VideoEntry], unrecognised: list[Unrecognised]
-) -> tuple[tuple[VideoEntry, ...], tuple[Unrecognised, ...]]:
-    """`c0` and `raw` name one quality: a video found under both is taken once and the other copy reported."""
-    unique: dict[str, VideoEntry] = {}
-    for entry in entries:
-        first = unique.setdefault(entry.local_key, entry)
-        if first is not entry:
-            unrecognised.append(Unrecognised(entry.path, f"the same video as {first.path}"))
-    return tuple(unique.values()), tuple(unrecognised)

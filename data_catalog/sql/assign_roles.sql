@@ -1,24 +1,16 @@
--- What each video is for: the backbone learns from `train`, is watched on `validation`, the detector is
--- calibrated on `calibration` (the same people, at the quality that will be judged) and judged on `test`.
--- A dataset without quality levels has compression NULL and fits every wish.
-WITH candidates AS (
-    SELECT video_key, sha256, uri, label, manipulation, compression, split, identity, source_identity
-    FROM videos
-    WHERE state = 'present' AND list_contains($datasets, dataset)
-),
-assigned AS (
-    SELECT 'train' AS role, * FROM candidates
-    WHERE label = 'real' AND split = 'train' AND coalesce(compression, $train_compression) = $train_compression
-    UNION ALL
-    SELECT 'validation' AS role, * FROM candidates
-    WHERE label = 'real' AND split = 'val' AND coalesce(compression, $train_compression) = $train_compression
-    UNION ALL
-    SELECT 'calibration' AS role, * FROM candidates
-    WHERE label = 'real' AND split = 'val' AND coalesce(compression, $test_compression) = $test_compression
-    UNION ALL
-    SELECT 'test' AS role, * FROM candidates
-    WHERE split = 'test' AND coalesce(compression, $test_compression) = $test_compression
-)
-SELECT role, video_key, sha256, uri, label, manipulation, identity, source_identity
-FROM assigned
-ORDER BY role, video_key
+-- What each video is for. Reads dataset_roles(dataset, role, split): the backbone learns from `train`, the density from
+-- `density`, the backbone is watched on `validation`, the detector is calibrated on `calibration` and judged on `test`.
+-- A dataset without quality levels has compression NULL and fits every wish; a video of no official split is of `none`.
+SELECT dataset_roles.role, videos.video_key, videos.sha256, videos.uri, videos.media, videos.label,
+    videos.manipulation, videos.identity, videos.source_identity, videos.original_key
+FROM videos
+JOIN dataset_roles
+    ON dataset_roles.dataset = videos.dataset AND dataset_roles.split = coalesce(videos.split, 'none')
+WHERE videos.state = 'present'
+    AND (videos.label = 'real' OR dataset_roles.role = 'test')
+    AND CASE
+        WHEN videos.compression IS NULL THEN true
+        WHEN dataset_roles.role IN ('calibration', 'test') THEN videos.compression = $test_compression
+        ELSE videos.compression = $train_compression
+    END
+ORDER BY dataset_roles.role, videos.video_key

@@ -1,19 +1,25 @@
--- The videos of an experiment whose present content has no outcome yet under this extraction. An outcome whose faces
--- are no longer all there does not count.
+-- The present contents without an outcome yet under this extraction, once each, in the order of their digests: rows of
+-- a shard then lie close together and readers can skip the files of others. An outcome whose faces are no longer all
+-- there does not count. Reads roles(video_key, sha256, uri, media).
 WITH stored AS (
-    SELECT video_key, video_sha256, count(*) AS faces
+    SELECT video_sha256, count(*) AS faces
     FROM faces
     WHERE extraction = $extraction
-    GROUP BY ALL
+    GROUP BY video_sha256
 ),
 done AS (
-    SELECT extraction_log.video_key, extraction_log.video_sha256
+    SELECT extraction_log.video_sha256
     FROM extraction_log
-    LEFT JOIN stored USING (video_key, video_sha256)
+    LEFT JOIN stored USING (video_sha256)
     WHERE extraction_log.extraction = $extraction
         AND extraction_log.faces_found = coalesce(stored.faces, 0)
 )
-SELECT DISTINCT roles.video_key, roles.sha256, roles.uri
+SELECT
+    min(roles.video_key) AS video_key,
+    roles.sha256,
+    arg_min(roles.uri, roles.video_key) AS uri,
+    arg_min(roles.media, roles.video_key) AS media
 FROM roles
-ANTI JOIN done ON done.video_key = roles.video_key AND done.video_sha256 = roles.sha256
-ORDER BY roles.video_key
+ANTI JOIN done ON done.video_sha256 = roles.sha256
+GROUP BY roles.sha256
+ORDER BY roles.sha256

@@ -1,18 +1,15 @@
--- The usable faces of videos of which no face is in a pair of this set; ready for draw_pairs.
+-- The usable faces of people of whom no face is in a pair of this set; ready for draw_pairs. A group is a person of a
+-- video: content/track.
 WITH candidates AS (
-    SELECT DISTINCT video_key, face_id FROM usable_faces
-),
-drawn AS (
-    SELECT video_key, base_id AS face_id FROM pairs WHERE pair_set = $pair_set
-    UNION
-    SELECT video_key, partner_id AS face_id FROM pairs WHERE pair_set = $pair_set
+    SELECT DISTINCT video_sha256, track_id, face_id FROM usable_faces
 ),
 done AS (
-    SELECT DISTINCT candidates.video_key
+    SELECT DISTINCT candidates.video_sha256, candidates.track_id
     FROM candidates
-    JOIN drawn ON drawn.video_key = candidates.video_key AND drawn.face_id = candidates.face_id
+    JOIN pairs ON pairs.base_id = candidates.face_id
+    WHERE pairs.pair_set = $pair_set
 )
-SELECT candidates.video_key AS group_key, candidates.face_id
+SELECT candidates.video_sha256 || '/' || candidates.track_id AS group_key, candidates.face_id
 FROM candidates
-ANTI JOIN done ON done.video_key = candidates.video_key
+ANTI JOIN done ON done.video_sha256 = candidates.video_sha256 AND done.track_id = candidates.track_id
 ORDER BY group_key, candidates.face_id

@@ -8,8 +8,7 @@ SELECT
     coalesce(sum(extraction_log.faces_found), 0)::BIGINT AS faces
 FROM experiment_videos
 LEFT JOIN extraction_log
-    ON extraction_log.video_key = experiment_videos.video_key
-    AND extraction_log.video_sha256 = experiment_videos.sha256
+    ON extraction_log.video_sha256 = experiment_videos.sha256
     AND extraction_log.extraction = $extraction
 GROUP BY ALL
 ORDER BY videos DESC, status

@@ -4,8 +4,10 @@ The result depends on the video's content, the configuration and the finder's we
 the process has called ``cv2.setNumThreads(1)``, as workers do at their start; this module does not change that setting.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -16,18 +18,27 @@ from difffake.faces.crops import cut_crop
 from difffake.faces.finder import FaceFinder
 from difffake.faces.records import Affine, Extraction, ExtractionStatus, FaceRecord, RgbImage, face_id
 from difffake.faces.tracks import Sighting, group_tracks, sight
+from difffake.photo import read_photo
 from difffake.video import Frame, probe, read_frames, sample_indices
 
 # Bump when extraction yields other records for the same video, configuration and weights.
 STAGE_VERSION = 1
 
 
-def extract_faces(
-    path: Path, video_sha256: str, extraction_fingerprint: str, config: FacesConfig, finder: FaceFinder
-) -> Extraction:
-    """Faces of evenly spaced frames of a video, with one status.
+Media = Literal["video", "photo"]
 
-    - ok: at least `min_faces` faces on the main track.
+
+def extract_faces(
+    path: Path,
+    video_sha256: str,
+    extraction_fingerprint: str,
+    config: FacesConfig,
+    finder: FaceFinder,
+    media: Media = "video",
+) -> Extraction:
+    """Faces of evenly spaced frames of a video, or of a photo, with one status.
+
+    - ok: at least `min_faces` faces on the main track; a photo has at most one.
     - few_faces: some, but fewer; they are kept.
     - no_face: none in any sampled frame.
     - truncated: the video breaks off before the last sampled frame; faces up to there are kept.
@@ -36,19 +47,35 @@ def extract_faces(
     Faces are ordered by frame, then track.
     """
     try:
-        total_frames = probe(path).frames
+        total_frames = 1 if media == "photo" else probe(path).frames
+        frames = _photo(path) if media == "photo" else _sampled(path, total_frames, config)
+        seen, loss = _look_at_all(frames, total_frames, config, finder)
     except UnreadableVideoError as error:
         return Extraction("unreadable", str(error).removeprefix(f"{path}: "), frames_sampled=0)
+    faces = _records(seen, video_sha256, extraction_fingerprint)
+    status, reason = _outcome(faces, len(seen), loss, 1 if media == "photo" else config.min_faces)
+    return Extraction(status, reason, frames_sampled=len(seen), faces=faces)
+
+
+def _sampled(path: Path, total_frames: int, config: FacesConfig) -> Iterator[Frame]:
+    return read_frames(path, sample_indices(total_frames, config.frames_per_video))
+
+
+def _photo(path: Path) -> Iterator[Frame]:
+    yield Frame(0, 0.0, read_photo(path))
+
+
+def _look_at_all(
+    frames: Iterator[Frame], total_frames: int, config: FacesConfig, finder: FaceFinder
+) -> tuple[list["_SeenFrame"], str]:
+    """What each frame shows, and what was lost of a damaged file, in words."""
     seen: list[_SeenFrame] = []
-    loss = ""
     try:
-        for frame in read_frames(path, sample_indices(total_frames, config.frames_per_video)):
+        for frame in frames:
             seen.append(_look(frame, config, finder))
     except TruncatedVideoError as error:
-        loss = f"decoded {error.decoded_frames} of {total_frames} frames: the file is cut or damaged"
-    faces = _records(seen, video_sha256, extraction_fingerprint)
-    status, reason = _outcome(faces, len(seen), loss, config.min_faces)
-    return Extraction(status, reason, frames_sampled=len(seen), faces=faces)
+        return seen, f"decoded {error.decoded_frames} of {total_frames} frames: the file is cut or damaged"
+    return seen, ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import yaml
 
-from data_catalog.datasets import DatasetSpec
 from data_catalog.footage.builder import FootageSummary
 from data_catalog.home import Home
 from difffake.video import write_video
@@ -23,6 +22,7 @@ from tests.helpers.media import astronaut_rgb
 # Training videos no face can be had from, and what becomes of them.
 BAD_VIDEOS = {"900": "unreadable", "901": "unreadable", "902": "few_faces"}
 REPOSITORY = Path(__file__).resolve().parents[2]
+PROGRAM = (sys.executable, "-c", "from flows.cli import main; main()")
 TINY = {
     "name": "tiny",
     "data": {"train_compression": "c23", "test_compression": "c23"},
@@ -47,48 +47,51 @@ TINY = {
 
 
 @dataclass(frozen=True)
-class Bench:
-    """Where the flow tests work."""
+class Program:
+    """The program under test, a Prefect server it uses, and a folder for its configurations."""
 
     folder: Path
-    footage: FootageSummary
     environment: dict[str, str]
 
-    @property
-    def spec(self) -> DatasetSpec:
-        return DatasetSpec(
-            name="faceforensics",
-            adapter="faceforensics",
-            root=self.footage.root,
-            identities=self.footage.identities,
-        )
-
-    def config(self, name: str, **changes: dict[str, object]) -> Path:
-        content = {
+    def config(self, name: str, datasets: Sequence[Mapping[str, object]] = (), **changes: dict[str, object]) -> Path:
+        """An experiment file with tiny values, but for the given sections."""
+        content: dict[str, object] = {
             key: (value | changes.get(key, {})) if isinstance(value, dict) else value for key, value in TINY.items()
         }
+        content["datasets"] = [dict(dataset) for dataset in datasets]
         path = self.folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(content))
         return path
 
-    def command(self, home: Path, config: Path, *more: str, root: Path | None = None) -> list[str]:
-        identities = ["--identities", str(self.footage.identities)] if root is None else []
-        return [
-            sys.executable, "-c", "from flows.cli import main; main()", "run", "--config", str(config),
-            "--dataset", "faceforensics", "--root", str(root or self.footage.root), *identities,
-            "--home", str(home), *more,
-        ]  # fmt: skip
-
-    def run(self, home: Path, config: Path, *more: str, root: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def call(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Any command of the program."""
         return subprocess.run(
-            self.command(home, config, *more, root=root),
-            env=os.environ | self.environment,
+            [*PROGRAM, *arguments],
+            env=os.environ | self.environment | environment,
             cwd=REPOSITORY,
             capture_output=True,
             text=True,
             timeout=300,
             check=False,
         )
+
+
+@dataclass(frozen=True)
+class Bench(Program):
+    """A program with footage to run on."""
+
+    footage: FootageSummary
+
+    def command(self, home: Path, config: Path, *more: str, root: Path | None = None) -> list[str]:
+        identities = ["--identities", str(self.footage.identities)] if root is None else []
+        return [
+            *PROGRAM, "run", "--config", str(config),
+            "--dataset", "faceforensics", "--root", str(root or self.footage.root), *identities,
+            "--home", str(home), *more,
+        ]  # fmt: skip
+
+    def run(self, home: Path, config: Path, *more: str, root: Path | None = None) -> subprocess.CompletedProcess[str]:
+        return self.call(*self.command(home, config, *more, root=root)[len(PROGRAM) :])
 
 
 def add_bad_videos(root: Path) -> None:
@@ -107,14 +110,19 @@ def add_bad_videos(root: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     folder = tmp_path_factory.mktemp("flows")
-    footage = small_footage(folder / "FaceForensics++")
-    add_bad_videos(footage.root)
     server_home = Home(folder / "server")
     service = services.share(server_home, "prefect", services.free_port(), services.start_prefect)
     environment = services.prefect_environment(server_home, service.port) | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     try:
-        yield Bench(folder, footage, environment)
+        yield Program(folder, environment)
     finally:
         services.leave(server_home, service)
+
+
+@pytest.fixture(scope="session")
+def bench(program: Program) -> Bench:
+    footage = small_footage(program.folder / "FaceForensics++")
+    add_bad_videos(footage.root)
+    return Bench(program.folder, program.environment, footage)

@@ -16,7 +16,10 @@ def call(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
 
 
-@pytest.mark.parametrize("command", [(), ("run",), ("demo",), ("ui",), ("config",)])
+@pytest.mark.parametrize(
+    "command",
+    [(), *((name,) for name in ("run", "demo", "ui", "config", "datasets", "refresh", "catalog", "sql", "maintain"))],
+)
 def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
     shown = CliRunner().invoke(app, [*command, "--help"])
     assert shown.exit_code == 0

@@ -5,27 +5,30 @@ import pytest
 from mlflow import MlflowClient
 
 from data_catalog import home
-from difffake.config import ExperimentConfig
+from data_catalog.home import Home
+from difffake.config import DatasetSpec, ExperimentConfig
 from difffake.errors import ServiceError
-from tasks import registry, services
+from tasks import registry, services, tracking
 from tasks.experiment import Experiment, StageRecord
 from tasks.registry import AUC_TAG, CHAMPION, MODEL, PROTOCOL_TAG
+
+FF = DatasetSpec(name="ff", adapter="faceforensics", root="FF++")
 
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
-    experiment = Experiment(ExperimentConfig(), tmp_path_factory.mktemp("home"), ("ff",))
+    experiment = Experiment(ExperimentConfig(), Home(tmp_path_factory.mktemp("home")), (FF,))
     experiment.home.mlflow.mkdir(parents=True)
     return experiment
 
 
 def challenge(experiment: Experiment, auc: float | None, protocol: str = "same") -> tuple[str, str, str]:
     """Register a version, let it challenge; its number, the decision, and the champion's number afterwards."""
-    client: MlflowClient = registry.connect(experiment)
+    client: MlflowClient = tracking.connect(experiment)
     registry._ensure_model(client)
     run = client.create_run("0")
     tags = {AUC_TAG: json.dumps(auc), PROTOCOL_TAG: protocol}
-    version = client.create_model_version(MODEL, f"{experiment.root}/model", run.info.run_id, tags=tags)
+    version = client.create_model_version(MODEL, f"{experiment.home.root}/model", run.info.run_id, tags=tags)
     record = StageRecord(
         stage="registry", fingerprint="f", digest="f", reused=False, summary="", facts={"version": int(version.version)}
     )
@@ -69,4 +72,4 @@ def test_a_tracking_server_that_does_not_answer_is_one_clear_error(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     faces = StageRecord(stage="faces", fingerprint="f", digest="f", reused=False, summary="")
     with pytest.raises(ServiceError, match=f"{closed} cannot be used"):
-        registry.open_training_run.fn(Experiment(ExperimentConfig(), tmp_path, ("ff",)), faces)
+        registry.open_training_run.fn(Experiment(ExperimentConfig(), Home(tmp_path), (FF,)), faces)

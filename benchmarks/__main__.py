@@ -1,0 +1,89 @@
+"""The benchmarks' command line."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.measure import REPOSITORY, Figure
+
+NAMES = ("extraction", "faces_found", "refresh")
+
+console = Console(highlight=False)
+
+
+def main(
+    names: Annotated[list[str] | None, typer.Argument(help=f"Which: {', '.join(NAMES)}; default all.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file too.")] = None,
+) -> None:
+    """Measure stages against floors in the same run; exit code 1 when a bar is missed.
+
+    Uses the real sample videos (DIFFFAKE_SAMPLE_DATA, or ../shared/data) where they are, the demo's footage otherwise.
+    """
+    for name in names or ():
+        if name not in NAMES:
+            raise typer.BadParameter(f"{name!r} is none of {', '.join(NAMES)}")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    figures: list[tuple[str, Figure]] = []
+    for name in names or NAMES:
+        console.print(f"{name} …")
+        measure: Callable[[], list[Figure]] = import_module(f"benchmarks.{name}").run
+        figures += [(name, figure) for figure in measure()]
+    _print(figures)
+    if json_file is not None:
+        content = _where() | {"figures": [{"benchmark": name} | asdict(figure) for name, figure in figures]}
+        json_file.write_text(json.dumps(content, indent=2), encoding="utf-8")
+    if any(figure.is_met is False for _, figure in figures):
+        raise typer.Exit(1)
+
+
+def _print(figures: list[tuple[str, Figure]]) -> None:
+    where = _where()
+    table = Table(title=f"Commit {where['commit']}, {where['cores']} cores of {where['machine']}", title_justify="left")
+    for column in ("benchmark", "what", "value", "bar", "met", "note"):
+        table.add_column(column, justify="right" if column in ("value", "bar") else "left", overflow="fold")
+    for name, figure in figures:
+        bar = "" if figure.bar is None else f"{'≤' if figure.better == 'lower' else '≥'} {figure.bar:g}"
+        met = {None: "", True: "yes", False: "[red]no[/red]"}[figure.is_met]
+        table.add_row(name, figure.what, f"{figure.value:.3g} {figure.unit}", bar, met, figure.note)
+    console.print(table)
+
+
+def _where() -> dict[str, str | int]:
+    cpu = next(
+        (line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
+        platform.processor(),
+    )
+    return {
+        "commit": _git("rev-parse", "--short", "HEAD") + ("+" if _git("status", "--porcelain") else ""),
+        "machine": cpu,
+        "cores": os.cpu_count() or 1,
+        "python": platform.python_version(),
+        "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
+    }
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(REPOSITORY), *arguments], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+
+
+if __name__ == "__main__":
+    typer.run(main)

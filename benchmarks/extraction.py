@@ -1,0 +1,124 @@
+"""Extraction: its CPU time against decoding the same frames, its scaling over workers, its memory."""
+
+import json
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+
+from benchmarks.measure import Figure, in_fresh_process, median_of, peak_mb, resident_mb, spent
+from benchmarks.media import sample_videos
+from difffake.config import FacesConfig
+from difffake.errors import TruncatedVideoError
+from difffake.faces.extraction import extract_faces
+from difffake.faces.finder import FaceFinder, build_face_finder
+from difffake.video import probe, read_frames, sample_indices
+
+_CONFIG = FacesConfig(detector="blazeface")
+_REPEATS = 3
+_MEMORY_VIDEOS = 200
+_finder: FaceFinder | None = None
+
+
+def run() -> list[Figure]:
+    """Every figure of extraction."""
+    return [*_against_decoding(), _scaling(), *_memory()]
+
+
+def _against_decoding() -> list[Figure]:
+    figures = []
+    for name, folders in {"FaceForensics++ c23": ("FaceForensics++",), "DFDC": ("DFDC",)}.items():
+        videos = sample_videos(*folders)
+        _decode(videos[0])
+        _extract(videos[0])
+        ratio, spread = median_of(_REPEATS, lambda videos=videos: _ratio(videos))
+        cpu_s, _ = median_of(1, lambda videos=videos: _cpu_s(videos))
+        note = f"[floor: PyAV decodes the same frames] {len(videos)} videos, {spread}"
+        figures += [
+            Figure(f"extraction, {name}", ratio, "x", bar=1.6, note=note),
+            Figure(f"extraction, {name}", cpu_s / len(videos), "CPU s a video"),
+        ]
+    return figures
+
+
+def _ratio(videos: list[Path]) -> float:
+    floor = whole = 0.0
+    for video in videos:
+        # One after the other, so that both see the same state of the machine.
+        with spent() as decoding:
+            _decode(video)
+        with spent() as extraction:
+            _extract(video)
+        floor, whole = floor + decoding.cpu_s, whole + extraction.cpu_s
+    return whole / floor
+
+
+def _cpu_s(videos: list[Path]) -> float:
+    with spent() as extraction:
+        for video in videos:
+            _extract(video)
+    return extraction.cpu_s
+
+
+def _scaling() -> Figure:
+    videos = sample_videos("FaceForensics++")
+    speedup, spread = median_of(_REPEATS, lambda: _wall_s(1, videos) / _wall_s(2, videos))
+    return Figure(
+        "two workers against one", speedup, "x", bar=1.8, better="higher", note=f"{spread}; wants two idle cores"
+    )
+
+
+def _wall_s(workers: int, videos: list[Path]) -> float:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        list(pool.map(_extract, videos[:1] * workers * 2))
+        with spent() as measured:
+            list(pool.map(_extract, sorted(videos, key=lambda video: -video.stat().st_size)))
+    return measured.wall_s
+
+
+def _memory() -> list[Figure]:
+    measured = json.loads(in_fresh_process("benchmarks.extraction", ["memory"]))
+    growth = measured["after_all_mb"] - measured["after_quarter_mb"]
+    note = f"{_MEMORY_VIDEOS} videos in one process, 224 px to 1080p"
+    return [
+        Figure("memory of a worker", measured["peak_mb"], "MB", bar=700, note=note),
+        Figure("its growth over the last 150 videos", growth, "MB", bar=30, note=note),
+    ]
+
+
+def _measure_memory() -> None:
+    videos = sample_videos("FaceForensics++", "DFDC", "UADFV", "talking_heads")
+    # The largest first, so that the peak of one video is behind when growth is measured.
+    videos.sort(key=lambda video: -video.stat().st_size)
+    after_quarter = 0.0
+    for number in range(_MEMORY_VIDEOS):
+        _extract(videos[number % min(len(videos), _MEMORY_VIDEOS // 4)])
+        if number + 1 == _MEMORY_VIDEOS // 4:
+            after_quarter = resident_mb()
+    facts = {"after_quarter_mb": after_quarter, "after_all_mb": resident_mb(), "peak_mb": peak_mb()}
+    sys.stdout.write(json.dumps(facts))
+
+
+def _decode(video: Path) -> None:
+    total = probe(video).frames
+    try:
+        for _ in read_frames(video, sample_indices(total, _CONFIG.frames_per_video)):
+            pass
+    except TruncatedVideoError:
+        # Some real files are cut; both sides stop at the same frame.
+        return
+
+
+def _extract(video: Path) -> None:
+    # Once a process, as a worker has it.
+    global _finder
+    if _finder is None:
+        cv2.setNumThreads(1)
+        _finder = build_face_finder(_CONFIG)
+    extract_faces(video, "content", "extraction", _CONFIG, _finder)
+
+
+if __name__ == "__main__":
+    _measure_memory()

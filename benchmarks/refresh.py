@@ -1,0 +1,102 @@
+"""Refresh bookkeeping at size: scanning and diffing a folder of 100,000 videos against as many known rows."""
+
+import json
+import os
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from benchmarks.measure import Figure, in_fresh_process, peak_mb, spent
+from data_catalog.datasets import get_adapter
+from data_catalog.inventory import take_inventory
+from data_catalog.lake import Lake
+from data_catalog.schemas import TABLES, TableName
+from data_catalog.storage import Folder
+from difffake.config import DatasetSpec
+
+VIDEOS = 100_000
+_PER_FOLDER = 1000
+_EXTRACTION = "benchmark"
+
+
+def run() -> list[Figure]:
+    """Time and memory of a scan that finds nothing new, of its diff, and of the plan of what is to be extracted."""
+    with tempfile.TemporaryDirectory(prefix="difffake-benchmark-") as folder:
+        in_fresh_process("benchmarks.refresh", ["make", folder, str(VIDEOS)])
+        measured = json.loads(in_fresh_process("benchmarks.refresh", ["measure", folder]))
+    note = f"{VIDEOS:,} files, nothing new; {measured['present']:,} videos found"
+    return [
+        Figure("scan and diff", measured["scan_s"], "s", bar=20, note=note),
+        Figure("its memory", measured["scan_mb"], "MB", bar=1000, note="of the whole process"),
+        Figure("plan of the extraction", measured["plan_s"], "s", note=f"{measured['pending']} videos pending"),
+    ]
+
+
+def _make(folder: Path, count: int) -> None:
+    """A generic folder of files nobody opens, and the rows a first scan and extraction would have written."""
+    root = folder / "videos"
+    for start in range(0, count, _PER_FOLDER):
+        place = root / ("real" if start % (2 * _PER_FOLDER) == 0 else "fake") / f"part{start // _PER_FOLDER:04d}"
+        place.mkdir(parents=True)
+        for number in range(start, min(start + _PER_FOLDER, count)):
+            (place / f"{number:06d}.mp4").write_bytes(b"%d" % number)
+    lake = Lake(folder / "lake")
+    lake.create()
+    place = Folder.of(root)
+    entries = get_adapter("folder").scan(place).entries
+    now = datetime.now(UTC)
+    videos: list[dict[str, Any]] = [
+        {
+            "video_key": f"big/{entry.local_key}", "dataset": "big", "name": entry.name, "label": entry.label,
+            "manipulation": entry.manipulation, "compression": None, "split": entry.split, "media": entry.media,
+            "identity": f"big:{entry.identity}",
+            "source_identity": None, "original_key": None, "uri": place.file_uri(entry.file.relative),
+            "size_bytes": entry.file.size_bytes, "modified_ns": entry.file.modified_ns,
+            "sha256": f"{number:064x}", "fps": 25.0, "frames": 300, "width_px": 640, "height_px": 480,
+            "state": "present", "registered_at": now,
+        }
+        for number, entry in enumerate(entries)
+    ]  # fmt: skip
+    log = [
+        {
+            "video_sha256": row["sha256"], "video_key": row["video_key"], "extraction": _EXTRACTION,
+            "status": "no_face", "reason": "", "frames_sampled": 40, "faces_found": 0, "extracted_at": now,
+        }
+        for row in videos
+    ]  # fmt: skip
+    lake.upsert(TableName.VIDEOS, pa.Table.from_pylist(videos, schema=TABLES[TableName.VIDEOS].schema))
+    lake.append_missing(
+        TableName.EXTRACTION_LOG, pa.Table.from_pylist(log, schema=TABLES[TableName.EXTRACTION_LOG].schema)
+    )
+
+
+def _measure(folder: Path) -> None:
+    lake = Lake(folder / "lake")
+    spec = DatasetSpec(name="big", adapter="folder", root=str(folder / "videos"))
+    with spent() as scan:
+        inventory = take_inventory(lake, spec, workers=os.cpu_count() or 1)
+    scan_mb = peak_mb()
+    if inventory.is_news:
+        raise RuntimeError(f"the prepared rows are not what a scan would write: {inventory.changes[:3]}")
+    with spent() as plan:
+        roles = lake.query("list_present", {"datasets": ["big"]})
+        pending = lake.query("pending_extractions", {"extraction": _EXTRACTION}, {"roles": roles})
+    facts = {
+        "scan_s": scan.wall_s,
+        "scan_mb": scan_mb,
+        "plan_s": plan.wall_s,
+        "present": inventory.present,
+        "pending": pending.num_rows,
+    }
+    sys.stdout.write(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "make":
+        _make(Path(sys.argv[2]), int(sys.argv[3]))
+    else:
+        _measure(Path(sys.argv[2]))

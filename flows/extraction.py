@@ -1,0 +1,55 @@
+"""Extraction: faces of the videos that have no outcome yet, in shards over worker processes.
+
+A flow of its own because workers import the module of the flow they work for: this one loads neither torch nor MLflow,
+which would cost each of them seconds and most of a gigabyte.
+"""
+
+import os
+import time
+from collections.abc import Collection
+from concurrent.futures.process import BrokenProcessPool
+
+from prefect import flow, unmapped
+from prefect.futures import as_completed
+from prefect.task_runners import ProcessPoolTaskRunner
+
+from difffake.errors import ServiceError
+from difffake.faces.records import ExtractionStatus
+from tasks.experiment import Experiment, StageRecord, progress, result
+from tasks.faces import ExtractionPlan, Scope, conclude_extraction, extract_shard, plan_extraction
+
+
+def extract(experiment: Experiment, scope: Scope, retry: Collection[ExtractionStatus] = ()) -> StageRecord:
+    """Extract what is new over one single-threaded process a core, or as many as the configuration says."""
+    workers = experiment.config.runner.workers or os.cpu_count() or 1
+    runner = ProcessPoolTaskRunner(max_workers=workers)
+    record: StageRecord = _extract.with_options(task_runner=runner)(experiment, scope, tuple(retry))
+    return record
+
+
+@flow(name="extract-faces", validate_parameters=False)
+def _extract(experiment: Experiment, scope: Scope, retry: tuple[ExtractionStatus, ...]) -> StageRecord:
+    started = time.monotonic()
+    plan = plan_extraction(experiment, scope, retry)
+    if plan.shards:
+        _extract_shards(experiment, plan)
+    concluded = result(conclude_extraction(experiment, plan, scope, return_state=True))
+    # The work was done by the shards.
+    return concluded.model_copy(update={"seconds": round(time.monotonic() - started, 2)})
+
+
+def _extract_shards(experiment: Experiment, plan: ExtractionPlan) -> None:
+    shards = extract_shard.map(
+        unmapped(experiment.home), unmapped(experiment.config.faces), unmapped(plan.extraction), plan.shards
+    )
+    done = 0
+    try:
+        with progress("faces", "videos") as report:
+            for future in as_completed(shards):
+                done += sum(future.result().values())
+                report(done, plan.videos)
+    except BrokenProcessPool as error:
+        raise ServiceError(
+            f"a worker process ended by force (killed, or out of memory) after {done} of {plan.videos} videos; what is "
+            "done is kept: run the same command again, with fewer --workers if memory is short"
+        ) from error

@@ -1,0 +1,86 @@
+"""Tracking: the MLflow store of a work folder, and what its runs have in common."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import LifecycleStage, RunStatus
+from mlflow.exceptions import MlflowException
+from prefect.runtime import flow_run
+
+from difffake.errors import ServiceError
+from tasks.experiment import Experiment
+from tasks.services import HOST, MLFLOW_PORT, PREFECT_PORT, QUIET
+
+FLOW_URL_TAG = "prefect.flow_run_url"
+
+
+def connect(experiment: Experiment) -> MlflowClient:
+    """A client of the work folder's tracking store, which is made if need be."""
+    os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+    mlflow.set_tracking_uri(experiment.home.mlflow_uri)
+    return MlflowClient()
+
+
+def run_url(experiment: Experiment, run_id: str) -> str:
+    """Where `difffake ui` shows the run."""
+    info = connect(experiment).get_run(run_id).info
+    return f"http://{HOST}:{MLFLOW_PORT}/#/experiments/{info.experiment_id}/runs/{run_id}"
+
+
+def ensure_experiment(client: MlflowClient, experiment: Experiment, name: str) -> str:
+    """The id of the MLflow experiment called `name`, made or brought back if need be.
+
+    Raises:
+        ServiceError: the store cannot be used.
+    """
+    folder = experiment.home.mlflow.resolve() / "artifacts"
+    try:
+        found = client.get_experiment_by_name(name)
+    except MlflowException as error:
+        raise ServiceError(
+            f"the MLflow store {experiment.home.mlflow_uri} cannot be used: {error}. Start its server, or unset "
+            "MLFLOW_TRACKING_URI to use the work folder's own."
+        ) from error
+    if found is None:
+        return str(client.create_experiment(name, folder.as_uri()))
+    if found.lifecycle_stage == LifecycleStage.DELETED:
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+@contextmanager
+def failing_run(experiment: Experiment, run_id: str) -> Iterator[None]:
+    """Mark the MLflow run failed when the block raises, so that no run seems to go on for ever."""
+    try:
+        yield
+    except BaseException:
+        client = connect(experiment)
+        if client.get_run(run_id).info.status == RunStatus.to_string(RunStatus.RUNNING):
+            client.set_terminated(run_id, RunStatus.to_string(RunStatus.FAILED))
+        raise
+
+
+def flow_tags() -> dict[str, str]:
+    """Tags that lead from an MLflow run to the Prefect flow run that made it; none outside a flow."""
+    if not flow_run.id:
+        return {}
+    flow_run_id = str(flow_run.root_flow_run_id)
+    # A server started for one run had a port for one run; `difffake ui` shows the run on the usual one.
+    is_local = urlsplit(os.environ.get("PREFECT_API_URL", "")).hostname == HOST
+    url = f"http://{HOST}:{PREFECT_PORT}/runs/flow-run/{flow_run_id}" if is_local else str(flow_run.ui_url)
+    return {"prefect.flow_run_id": flow_run_id, FLOW_URL_TAG: url}
+
+
+def commit() -> str:
+    """The commit of the code that runs, if it runs from a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "not from a checkout"

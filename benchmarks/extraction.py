@@ -1,5 +1,6 @@
 """Extraction: its CPU time against decoding the same frames, its scaling over workers, its memory."""
 
+import gc
 import json
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -14,6 +15,7 @@ from difffake.config import FacesConfig
 from difffake.errors import TruncatedVideoError
 from difffake.faces.extraction import extract_faces
 from difffake.faces.finder import FaceFinder, build_face_finder
+from difffake.memory import release_memory
 from difffake.video import probe, read_frames, sample_indices
 
 _CONFIG = FacesConfig(detector="blazeface")
@@ -117,7 +119,9 @@ def _extract(video: Path) -> None:
     if _finder is None:
         cv2.setNumThreads(1)
         _finder = build_face_finder(_CONFIG)
+        gc.freeze()
     extract_faces(video, "content", "extraction", _CONFIG, _finder)
+    release_memory()
 
 
 if __name__ == "__main__":

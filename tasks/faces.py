@@ -1,6 +1,7 @@
 """Faces: new videos in, `faces` and `extraction_log` out; one outcome a video, whatever happens to the others."""
 
 import atexit
+import gc
 import logging
 import os
 import threading
@@ -23,6 +24,7 @@ from difffake.config import FacesConfig
 from difffake.faces.extraction import STAGE_VERSION, Media, extract_faces
 from difffake.faces.finder import FaceFinder, build_face_finder
 from difffake.faces.records import Extraction, ExtractionStatus
+from difffake.memory import release_memory
 from tasks.experiment import ROLES, Experiment, StageRecord, digest_faces, of_role, stage_task
 from tasks.services import send_what_waits
 
@@ -98,6 +100,7 @@ def extract_shard(home: Home, config: FacesConfig, extraction: str, shard: tuple
         faces.append(of_video[0])
         log.append(of_video[1])
         statuses[outcome.status] = statuses.get(outcome.status, 0) + 1
+        release_memory()
     # Faces first: an outcome is only on record when its faces are.
     home.lake.append_missing(TableName.FACES, pa.concat_tables(faces))
     home.lake.append_missing(TableName.EXTRACTION_LOG, pa.concat_tables(log))
@@ -149,6 +152,7 @@ def conclude_extraction(experiment: Experiment, plan: ExtractionPlan, scope: Sco
 def _prepare_worker(parent_pid: int) -> None:
     """Once a worker process: one thread for torch, its last events delivered, and no life after its parent's."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    gc.freeze()
     is_over = threading.Event()
     watcher = threading.Thread(target=_end_with_parent, args=(parent_pid, is_over), daemon=True)
     watcher.start()

@@ -4,6 +4,7 @@ import atexit
 import gc
 import logging
 import os
+import sys
 import threading
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -161,6 +162,11 @@ def _prepare_worker(parent_pid: int) -> None:
         is_over.set()
         watcher.join()
         send_what_waits()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Nothing is left to do, and a Prefect thread that outlives the interpreter now and then makes DuckDB's bindings
+        # fill the terminal with reports of leaks.
+        os._exit(0)
 
     atexit.register(end)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -382,3 +383,15 @@ def test_frames_that_cannot_be_written(
     with pytest.raises(ValueError, match=message):
         write_video(tmp_path / "bad.mp4", frames, fps=fps, crf=crf)
     assert list(tmp_path.iterdir()) == [], "no half-written file stays"
+
+
+def test_equal_frames_give_equal_bytes_every_time(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    scene = cv2.GaussianBlur(rng.integers(0, 255, (352, 352, 3)).astype(np.uint8), (0, 0), 8)
+    noise = rng.normal(0, 2, scene.shape)
+    frames = [np.clip(np.roll(scene, shift, axis=1) + noise, 0, 255).astype(np.uint8) for shift in range(40)]
+    written = set()
+    for _ in range(6):
+        write_video(tmp_path / "clip.mp4", frames, fps=20, crf=23)
+        written.add((tmp_path / "clip.mp4").read_bytes())
+    assert len(written) == 1

@@ -42,6 +42,10 @@ def ask(bench: Bench, path: str, body: dict[str, Any] | None = None, method: str
 def test_the_deployment_is_made_and_its_schedule_fills_once_switched_on(bench: Bench) -> None:
     call_prefect(bench, "work-pool", "create", "local-process", "--type", "process")
     call_prefect(bench, "--no-prompt", "deploy", "--all")
+    for name, entrypoint in (("refresh", "flows.refresh.refresh"), ("maintain", "flows.maintain.maintain")):
+        deployment = ask(bench, f"deployments/name/{name}/{name}", method="GET")
+        assert deployment["entrypoint"] == entrypoint
+        assert [schedule["active"] for schedule in deployment["schedules"]] == [False]
     deployment = ask(bench, "deployments/name/end-to-end/end-to-end", method="GET")
     assert deployment["entrypoint"] == "flows.end_to_end.end_to_end"
     assert deployment["concurrency_limit"] == 1 or deployment["global_concurrency_limit"]["limit"] == 1

@@ -21,13 +21,13 @@ from data_catalog.datasets.base import DatasetAdapter, Scan
 from data_catalog.fingerprints import digest_names
 from data_catalog.lake import Lake
 from data_catalog.schemas import TABLES, TableName
-from data_catalog.storage import Folder, digest, fetched, stat_uri
+from data_catalog.storage import Folder, digest, fetched, stat_uri, store_errors
 from difffake.config import DatasetSpec
 from difffake.errors import DataError, UnreadableVideoError
 from difffake.photo import read_photo
 from difffake.video import probe
 
-Change = Literal["added", "changed", "renamed", "growing", "removed"]
+Change = Literal["added", "changed", "renamed", "relabelled", "growing", "removed"]
 
 _MOST_NAMED = 5
 _MOST_CHANGES_KEPT = 1000
@@ -36,6 +36,8 @@ _FILES_PER_COMMIT = 1000
 _YOUNG_S = 60.0
 _SETTLE_S = 2.0
 _UNREAD = "unread-"
+# What a dataset's lists say of a video, and may say otherwise one day.
+_SAID = ("label", "manipulation", "split", "identity", "source_identity", "original_key", "media")
 _NO_CONTENT = {"sha256": None, "fps": None, "frames": None, "width_px": None, "height_px": None}
 
 
@@ -48,6 +50,7 @@ class Inventory:
     added: int
     changed: int
     renamed: int
+    relabelled: int
     unchanged: int
     growing: int
     removed: int
@@ -58,7 +61,7 @@ class Inventory:
     @property
     def is_news(self) -> bool:
         """Whether anything is not as it was at the scan before."""
-        return any((self.added, self.changed, self.renamed, self.growing, self.removed))
+        return bool(self.changes)
 
 
 def take_inventory(
@@ -89,6 +92,7 @@ def take_inventory(
     found = {f"{spec.name}/{entry.local_key}": entry for entry in entries}
     known = {row["video_key"]: row for row in lake.read(TableName.VIDEOS, where={"dataset": [spec.name]}).to_pylist()}
 
+    _check_root(lake, spec, folder, found, known)
     rows = {key: _row(spec, folder, key, entry, known.get(key)) for key, entry in found.items()}
     to_open = [key for key, row in rows.items() if verify or not _is_untouched(row, known.get(key))]
     growing = _growing(rows, to_open)
@@ -102,13 +106,15 @@ def take_inventory(
     _store(lake, [*rows.values(), *gone], known)
 
     changes = tuple(_changes(rows, known, gone))
-    counts = {kind: sum(1 for change, _, _ in changes if change == kind) for kind in ("added", "changed", "renamed")}
+    kinds: tuple[Change, ...] = ("added", "changed", "renamed", "relabelled")
+    counts = {kind: sum(1 for change, _, _ in changes if change == kind) for kind in kinds}
     inventory = Inventory(
         dataset=spec.name,
         present=len(found),
         added=counts["added"],
         changed=counts["changed"],
         renamed=counts["renamed"],
+        relabelled=counts["relabelled"],
         unchanged=len(found) - sum(counts.values()) - len(growing),
         growing=len(growing),
         removed=sum(1 for change, _, _ in changes if change == "removed"),
@@ -138,8 +144,8 @@ def check_identities(lake: Lake, roles: pa.Table) -> None:
     )
     more = f"\n  … and {len(crossing) - _MOST_NAMED} more" if len(crossing) > _MOST_NAMED else ""
     raise DataError(
-        f"{len(crossing)} people or originals appear in more than one of train, validation and test, so test results "
-        f"would be worthless:\n{named}{more}\nCorrect the splits, the identities file, or the datasets' roles."
+        f"{len(crossing)} people, originals or contents appear in more than one of train, validation and test, so test "
+        f"results would be worthless:\n{named}{more}\nCorrect the splits, the identities file, or the datasets' roles."
     )
 
 
@@ -148,12 +154,31 @@ def is_unread(sha256: str) -> bool:
     return sha256.startswith(_UNREAD)
 
 
+def _check_root(
+    lake: Lake, spec: DatasetSpec, folder: Folder, found: Mapping[str, VideoEntry], known: Mapping[str, dict[str, Any]]
+) -> None:
+    """Refuse another folder under a known name: every video of the first would be marked removed.
+
+    A folder that was moved as a whole holds most of the videos it held before.
+    """
+    present = [key for key, row in known.items() if row["state"] != "removed"]
+    last = lake.query("last_scan", {"dataset": spec.name}).to_pylist()
+    if not present or not last or last[0]["root"] == str(folder):
+        return
+    if sum(key in found for key in present) < len(present) / 2:
+        raise DataError(
+            f"the dataset {spec.name} was read from {last[0]['root']}, and {folder} holds fewer than half of its "
+            f"{len(present)} videos: give the other folder a name of its own (--name)"
+        )
+
+
 def _with_people(scan: Scan, adapter: DatasetAdapter, spec: DatasetSpec) -> list[VideoEntry]:
     """Entries whose people are named alike in every dataset: by the overrides file, or with their name space."""
     overrides = read_identities(spec.identities)
     people = adapter.people or spec.name
     seen = {entry.identity for entry in scan.entries} | {entry.source_identity for entry in scan.entries}
-    unknown = sorted(set(overrides) - seen - scan.also_known)
+    known_names = seen | scan.also_known
+    unknown = sorted(set(overrides) - known_names)
     if unknown:
         raise DataError(
             f"{spec.identities} names {len(unknown)} that the dataset {spec.name} does not know, first {unknown[0]!r}; "
@@ -161,7 +186,10 @@ def _with_people(scan: Scan, adapter: DatasetAdapter, spec: DatasetSpec) -> list
         )
 
     def person(name: str) -> str:
-        return overrides.get(name, f"{people}:{name}")
+        merged = overrides.get(name, name)
+        # "a is b", where b is a person of the dataset, means that person.
+        is_own = merged == name or (merged in known_names and merged not in overrides)
+        return f"{people}:{merged}" if is_own else merged
 
     return [
         replace(
@@ -219,7 +247,7 @@ def _growing(rows: Mapping[str, dict[str, Any]], keys: Sequence[str]) -> set[str
 def _has_moved_on(row: Mapping[str, Any]) -> bool:
     try:
         return stat_uri(row["uri"]) != (row["size_bytes"], row["modified_ns"])
-    except OSError:
+    except store_errors():
         # Not there any more: the reading says what is to be said.
         return False
 
@@ -250,7 +278,7 @@ def _read_content(row: Mapping[str, Any]) -> dict[str, Any]:
         with fetched(row["uri"]) as path:
             content["sha256"] = digest(path)
             content |= _measure(path, row["media"])
-    except (UnreadableVideoError, OSError):
+    except _reading_errors():
         # Still a row: extraction will say why it cannot be read.
         pass
     return content | ({"state": "growing"} if _has_moved_on(row) else {})
@@ -262,6 +290,10 @@ def _measure(path: Path, media: str) -> dict[str, Any]:
         return {"fps": None, "frames": 1, "width_px": width, "height_px": height}
     info = probe(path)
     return {"fps": info.fps, "frames": info.frames, "width_px": info.width, "height_px": info.height}
+
+
+def _reading_errors() -> tuple[type[Exception], ...]:
+    return (UnreadableVideoError, *store_errors())
 
 
 def _unread(key: str) -> str:
@@ -279,23 +311,32 @@ def _changes(
     rows: Mapping[str, dict[str, Any]], known: Mapping[str, dict[str, Any]], gone: Iterable[Mapping[str, Any]]
 ) -> Iterator[tuple[Change, str, str]]:
     """What happened to each video that is not as it was; a rename is said once, under the new name."""
-    left = {row["sha256"]: row["video_key"] for row in gone if not is_unread(row["sha256"])}
+    gone = list(gone)
+    left: dict[str, list[str]] = {}
+    for row in gone:
+        if not is_unread(row["sha256"]):
+            left.setdefault(row["sha256"], []).append(row["video_key"])
     moved_from: set[str] = set()
     for key, row in rows.items():
         before = known.get(key)
         if row["state"] == "growing":
             yield "growing", key, f"{row['size_bytes']} bytes so far"
         elif before is None or before["state"] == "removed":
-            if row["sha256"] in left:
-                moved_from.add(left[row["sha256"]])
-                yield "renamed", key, f"was {left[row['sha256']]}"
+            if left.get(row["sha256"]):
+                old_key = left[row["sha256"]].pop(0)
+                moved_from.add(old_key)
+                yield "renamed", key, f"was {old_key}"
             elif before is None:
                 yield "added", key, ""
             else:
                 yield "added", key, "is back" if before["sha256"] == row["sha256"] else "is back with other content"
+        elif before["state"] == "growing" and is_unread(before["sha256"]):
+            yield "added", key, "was still being written"
         elif before["sha256"] != row["sha256"]:
             yield "changed", key, f"{before['size_bytes']} → {row['size_bytes']} bytes"
-    for key in sorted(set(left.values()) - moved_from | {row["video_key"] for row in gone} - moved_from):
+        elif told := ", ".join(f"{name} {before[name]} → {row[name]}" for name in _SAID if before[name] != row[name]):
+            yield "relabelled", key, told
+    for key in sorted({row["video_key"] for row in gone} - moved_from):
         yield "removed", key, ""
 
 
@@ -310,7 +351,7 @@ def _log_scan(lake: Lake, spec: DatasetSpec, folder: Folder, scanned_at: datetim
         {"change": change, "video_key": key, "detail": detail}
         for change, key, detail in inventory.changes[:_MOST_CHANGES_KEPT]
     ]
-    counts = ("present", "added", "changed", "renamed", "unchanged", "growing", "removed")
+    counts = ("present", "added", "changed", "renamed", "relabelled", "unchanged", "growing", "removed")
     row = {
         "scan_id": digest_names([spec.name, scanned_at.isoformat()]),
         "dataset": spec.name,

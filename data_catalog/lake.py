@@ -81,7 +81,10 @@ class Lake:
     def has(self, table: TableName) -> bool:
         """Whether the table is there, of whatever schema version."""
         uri = self._uri(table)
-        return bool(DeltaTable.is_deltatable(uri, storage_options(uri)))
+        try:
+            return bool(DeltaTable.is_deltatable(uri, storage_options(uri)))
+        except (DeltaError, OSError) as error:
+            raise DataError(f"the lake {self.folder} cannot be reached: {_first_line(error)}") from error
 
     def version(self, table: TableName) -> int:
         """The current Delta version of a table."""
@@ -192,10 +195,9 @@ class Lake:
             try:
                 statements = connection.extract_statements(text)
                 kinds = [statement.type for statement in statements]
-                if kinds not in ([duckdb.StatementType.SELECT], [duckdb.StatementType.EXPLAIN]):
-                    raise DataError(
-                        "one SELECT, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN statement is answered, nothing else"
-                    )
+                # Not EXPLAIN: with ANALYZE it runs what it explains, and what it explains may write.
+                if kinds != [duckdb.StatementType.SELECT]:
+                    raise DataError("one SELECT, DESCRIBE, SHOW or SUMMARIZE statement is answered, nothing else")
                 for spec in TABLES.values():
                     self._show(connection, spec)
                 place = str(self.folder)
@@ -204,6 +206,8 @@ class Lake:
                 connection.execute("SET lock_configuration = true")
                 answer = connection.sql(text)
                 return list(answer.columns), answer.fetchall()
+            except duckdb.IOException:
+                raise
             except duckdb.Error as error:
                 raise DataError(f"the query cannot be answered: {error}") from error
 
@@ -233,7 +237,10 @@ class Lake:
         try:
             return DeltaTable(uri, version=version, storage_options=storage_options(uri))
         except DeltaError as error:
-            raise DataError(f"no readable table {table.value} in the lake {self.folder}: {error}") from error
+            raise DataError(
+                f"no readable table {table.value} in the lake {self.folder}: {_first_line(error)} "
+                "(`difffake refresh` or `difffake run` makes the tables)"
+            ) from error
 
     def _uri(self, table: TableName) -> str:
         # As a URI, or Delta would read a percent sign of a folder's name as an escape.
@@ -335,7 +342,13 @@ def _writing(table: TableName) -> Iterator[None]:
     except CommitFailedError as error:
         raise _LostRaceError(str(error)) from error
     except (DeltaError, OSError) as error:
-        raise DataError(f"the table {table.value} cannot be written: {error}") from error
+        raise DataError(f"the table {table.value} cannot be written: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    """What the Delta library says, without the report of its insides."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
 
 
 def describe_table(spec: TableSpec) -> str:

@@ -168,6 +168,7 @@ _SCANS = pa.schema(
         _column("added", pa.int64(), "of them new"),
         _column("changed", pa.int64(), "of them with other content than before"),
         _column("renamed", pa.int64(), "of them known under another name before"),
+        _column("relabelled", pa.int64(), "of them with another label, split or person by the dataset's lists"),
         _column("unchanged", pa.int64(), "of them as they were"),
         _column("growing", pa.int64(), "of them left for the next scan, still being written"),
         _column("removed", pa.int64(), "videos no longer found"),

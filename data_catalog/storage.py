@@ -6,12 +6,14 @@ Credentials and endpoints come from the environment only (`AWS_ACCESS_KEY_ID`, `
 
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
+from stat import S_ISREG
 from typing import IO, Any, cast
 from urllib.parse import unquote, urlsplit
 
@@ -20,8 +22,7 @@ import fsspec
 from difffake.errors import DataError
 
 LOCAL_SCHEME = "file"
-# What a store that keeps no digest of ours may answer while it is being written to, or is not there.
-_STORE_ERRORS = (OSError, ValueError)
+_SCHEMES = frozenset({LOCAL_SCHEME, "s3"})
 _CHUNK_BYTES = 1 << 20
 
 
@@ -33,11 +34,13 @@ class SourceFile:
         relative: path below the listed folder, parts separated by `/`.
         size_bytes: at the time of the listing; -1 when the file cannot be looked at (a dangling link).
         modified_ns: modification time in ns since 1970; 0 when unknown.
+        is_regular: whether it is a file; a pipe, a socket or a device would keep its reader waiting.
     """
 
     relative: str
     size_bytes: int
     modified_ns: int
+    is_regular: bool = True
 
     @property
     def path(self) -> PurePosixPath:
@@ -74,7 +77,7 @@ class Folder:
                 f"the place {parts.scheme}://…@{parts.hostname} carries credentials; "
                 "give them in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) instead"
             )
-        if parts.scheme not in fsspec.available_protocols():
+        if parts.scheme not in _SCHEMES:
             raise DataError(f"{text} names no place this installation can read; known are paths, file:// and s3://")
         return cls(text.rstrip("/"))
 
@@ -112,7 +115,7 @@ class Folder:
         try:
             found = _walk(self.path) if self.is_local else _find(self.uri)
             return tuple(sorted(found, key=lambda file: file.relative))
-        except _STORE_ERRORS as error:
+        except store_errors() as error:
             raise DataError(f"cannot list {self}: {describe_error(error)}") from error
 
     def top_names(self) -> list[str]:
@@ -126,7 +129,7 @@ class Folder:
             entries = filesystem.ls(root, detail=True)
         except FileNotFoundError:
             return []
-        except _STORE_ERRORS as error:
+        except store_errors() as error:
             raise DataError(f"cannot list {self}: {describe_error(error)}") from error
         return sorted(PurePosixPath(e["name"]).name + ("/" if e["type"] == "directory" else "") for e in entries)
 
@@ -139,7 +142,7 @@ class Folder:
         try:
             with open_uri(self.file_uri(relative)) as file:
                 return file.read()
-        except _STORE_ERRORS as error:
+        except store_errors() as error:
             raise DataError(f"cannot read {self}/{relative}: {describe_error(error)}") from error
 
     def read_text(self, relative: str) -> str:
@@ -242,6 +245,12 @@ def remote_filesystem(uri: str) -> Any:
         raise DataError(f"{uri}: no library for {scheme}:// is installed ({error})") from error
 
 
+def store_errors() -> tuple[type[Exception], ...]:
+    """What reading from a place may raise; those of the S3 library only once it is loaded."""
+    botocore = sys.modules.get("botocore.exceptions")
+    return (OSError, ValueError) if botocore is None else (OSError, ValueError, botocore.BotoCoreError)
+
+
 def describe_error(error: BaseException) -> str:
     """What went wrong in words; stores put requests, not secrets, into their messages."""
     return str(error) or type(error).__name__
@@ -255,6 +264,7 @@ def _remote(uri: str) -> tuple[Any, str]:
 def _walk(root: Path) -> Iterator[SourceFile]:
     seen: set[tuple[int, int]] = set()
     pending = [(root, "")]
+    inside = root.resolve()
     while pending:
         place, prefix = pending.pop()
         stat = place.stat()
@@ -264,9 +274,26 @@ def _walk(root: Path) -> Iterator[SourceFile]:
         with os.scandir(place) as unsorted:
             # In one order everywhere: of two links to one folder the same is followed on every machine.
             entries = sorted(unsorted, key=lambda entry: entry.name)
-        folders = [(Path(entry.path), f"{prefix}{entry.name}/") for entry in entries if entry.is_dir()]
-        pending += reversed(folders)
-        yield from (_look(entry, f"{prefix}{entry.name}") for entry in entries if not entry.is_dir())
+        folders = {entry.name for entry in entries if _is_folder(entry)}
+        pending += [
+            (Path(entry.path), f"{prefix}{entry.name}/")
+            for entry in reversed(entries)
+            if entry.name in folders and not _points_inside(entry, inside)
+        ]
+        yield from (_look(entry, f"{prefix}{entry.name}") for entry in entries if entry.name not in folders)
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # A link that leads to itself.
+        return False
+
+
+def _points_inside(entry: "os.DirEntry[str]", root: Path) -> bool:
+    """Whether a folder is a link to one that is met at its own place anyway; where it is met decides what it holds."""
+    return entry.is_symlink() and Path(entry.path).resolve().is_relative_to(root)
 
 
 def _look(entry: "os.DirEntry[str]", relative: str) -> SourceFile:
@@ -274,7 +301,7 @@ def _look(entry: "os.DirEntry[str]", relative: str) -> SourceFile:
         stat = entry.stat()
     except OSError:
         return SourceFile(relative, -1, 0)
-    return SourceFile(relative, stat.st_size, stat.st_mtime_ns)
+    return SourceFile(relative, stat.st_size, stat.st_mtime_ns, S_ISREG(stat.st_mode))
 
 
 def _find(uri: str) -> Iterator[SourceFile]:

@@ -22,7 +22,7 @@ StageName = Literal[
     "faces", "pseudo_fakes", "backbone", "embeddings", "pairs", "density", "calibration", "evaluation", "registry"
 ]
 
-DATASET_NAME_PATTERN = "^[A-Za-z0-9_.-]+$"
+DATASET_NAME_PATTERN = "^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 

@@ -157,8 +157,7 @@ def _encode(container: OutputContainer, frames: Iterable[RgbImage], rate: Fracti
             stream.codec_context.thread_count = 1
             # With macroblock trees x264's AVX-512 code gives other bytes from run to run, at sizes that are no multiple
             # of 64.
-            options = {"crf": str(crf), "threads": "1", "flags": "+bitexact", "x264-params": "mbtree=0"}
-            stream.options = options
+            stream.options = {"crf": str(crf), "threads": "1", "flags": "+bitexact", "x264-params": "mbtree=0"}
         if rgb.shape != shape or rgb.dtype != np.uint8:
             raise ValueError(
                 f"all frames must be uint8 of shape {shape} like the first; one is {rgb.dtype} {rgb.shape}"

@@ -159,9 +159,11 @@ def main() -> None:
         console.print(f"[bold red]error[/bold red] {type(error).__name__}:", end=" ")
         console.print(str(error), markup=False)
         sys.exit(EXIT_NOT_DONE)
-    except KeyboardInterrupt:
-        console.print("interrupted; the same command goes on where this one stopped")
-        sys.exit(EXIT_INTERRUPTED)
+    except SystemExit as ended:
+        # What typer makes of Ctrl-C.
+        if ended.code == EXIT_INTERRUPTED:
+            console.print("interrupted; the same command goes on where this one stopped")
+        raise
 
 
 def _run(

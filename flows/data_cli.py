@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from data_catalog.home import DEFAULT_HOME
 from difffake.errors import DataError
@@ -41,6 +43,7 @@ _KINDS = {
     "added": "new",
     "changed": "changed",
     "renamed": "renamed",
+    "relabelled": "relabelled",
     "unchanged": "same",
     "growing": "growing",
     "removed": "gone",
@@ -153,6 +156,8 @@ def catalog(
     from data_catalog.lake import MIGRATE_COMMAND, SCHEMA_VERSION
 
     tables = place_of(home, lake).lake
+    if not upkeep.describe(tables):
+        raise DataError(f"there are no tables at {tables.folder}: `difffake refresh` or `difffake run` makes them")
     if migrate:
         changed = migrations.migrate(tables, lambda table: console.print(f"  {table} migrated"))
         console.print(f"{changed} tables migrated" if changed else "every table is of this version's schema already")
@@ -160,8 +165,6 @@ def catalog(
     if as_json:
         typer.echo(json.dumps([vars(fact) | {"changed_at": fact.changed_at.isoformat()} for fact in facts], indent=2))
         return
-    if not facts:
-        raise DataError(f"there are no tables at {tables.folder}: `difffake refresh` or `difffake run` makes them")
     table = Table(title=f"Tables of {tables.folder}", title_justify="left")
     for column in ("table", "rows", "files", "size", "version", "schema", "changed (UTC)"):
         is_text = column in ("table", "changed (UTC)")
@@ -194,9 +197,9 @@ def sql(
         writer.writerow(columns)
         writer.writerows([_plain(value) for value in row] for row in rows)
     else:
-        table = Table(*columns)
+        table = Table(*(Text(column) for column in columns))
         for row in rows:
-            table.add_row(*(_cell(value) for value in row))
+            table.add_row(*(Text("" if value is None else str(_plain(value))) for value in row))
         output.print(table)
         typer.echo(f"{len(rows)} rows")
 
@@ -214,6 +217,10 @@ def maintain(
 
     Versions of a table older than the retention can no longer be read afterwards.
     """
+    from data_catalog.schemas import TableName
+
+    if not place_of(home, lake).lake.has(TableName.VIDEOS):
+        raise DataError(f"there are no tables below {lake or home}: `difffake refresh` or `difffake run` makes them")
 
     def work() -> list[Any]:
         from flows.maintain import maintain as maintain_flow
@@ -249,11 +256,12 @@ def _print_refresh(outcome: "RefreshOutcome", names: list[str]) -> None:
     for status, count in faces["statuses"].items():
         table.add_row(status, str(count))
     output.print(table)
-    output.print(f"faces: {faces['faces']}; {outcome.records['faces'].summary}", soft_wrap=True)
+    output.print(outcome.records["faces"].summary, soft_wrap=True, markup=False)
     for row in faces["failed"][:_MOST_CHANGES_SHOWN]:
         output.print(f"  {row['video_key']}: {row['status']} ({row['reason']})", soft_wrap=True, markup=False)
     for finding in outcome.checks:
-        console.print(f"[bold red]check[/bold red] {finding}", soft_wrap=True)
+        console.print("[bold red]check[/bold red]", end=" ")
+        console.print(finding, soft_wrap=True, markup=False)
     output.print(f"report: {outcome.report.html}", soft_wrap=True)
 
 
@@ -270,9 +278,6 @@ def _plain(value: Any) -> Any:
     """A value as JSON and CSV take it; images and other bytes by their length."""
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     return value if isinstance(value, (str, int, float, bool, list, dict)) or value is None else str(value)
-
-
-def _cell(value: Any) -> str:
-    text = "" if value is None else str(_plain(value))
-    return text.replace("[", "\\[")

@@ -16,13 +16,13 @@ from prefect.task_runners import ProcessPoolTaskRunner
 from difffake.errors import ServiceError
 from difffake.faces.records import ExtractionStatus
 from tasks.experiment import Experiment, StageRecord, progress, result
-from tasks.faces import ExtractionPlan, Scope, conclude_extraction, extract_shard, plan_extraction
+from tasks.faces import ExtractionPlan, Scope, conclude_extraction, extract_shard, plan_extraction, prepare_worker
 
 
 def extract(experiment: Experiment, scope: Scope, retry: Collection[ExtractionStatus] = ()) -> StageRecord:
     """Extract what is new over one single-threaded process a core, or as many as the configuration says."""
     workers = experiment.config.runner.workers or os.cpu_count() or 1
-    runner = ProcessPoolTaskRunner(max_workers=workers)
+    runner = ProcessPoolTaskRunner(max_workers=workers, initializer=prepare_worker, initargs=(os.getpid(),))
     record: StageRecord = _extract.with_options(task_runner=runner)(experiment, scope, tuple(retry))
     return record
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 
 from data_catalog.home import LAKE_VARIABLE, Home
@@ -68,6 +69,8 @@ def choose_datasets(
     settings: ExperimentConfig, dataset: str | None, root: str | None, name: str | None, identities: Path | None
 ) -> list[DatasetSpec]:
     """The dataset of the command line, or those of the experiment file."""
+    from data_catalog.datasets import get_adapter
+
     if (dataset is None) != (root is None):
         raise typer.BadParameter("--dataset and --root go together", param_hint="--dataset")
     if dataset is None or root is None:
@@ -77,13 +80,17 @@ def choose_datasets(
             raise ConfigError(
                 "no dataset is named: give --dataset and --root, or a `datasets` list in the configuration"
             )
+        for spec in settings.datasets:
+            get_adapter(spec.adapter)
         return list(settings.datasets)
     if not re.fullmatch(DATASET_NAME_PATTERN, name or dataset):
         raise typer.BadParameter(f"{name or dataset!r} may hold letters, digits, '_', '.' and '-'", param_hint="--name")
-    from data_catalog.datasets import get_adapter
-
     get_adapter(dataset)
-    return [DatasetSpec(name=name or dataset, adapter=dataset, root=root, identities=identities)]
+    try:
+        return [DatasetSpec(name=name or dataset, adapter=dataset, root=root, identities=identities)]
+    except ValidationError as error:
+        told = "; ".join(fault["msg"].removeprefix("Value error, ") for fault in error.errors())
+        raise typer.BadParameter(told, param_hint="--root") from error
 
 
 def on_server(home: Path, lake: str | None, prefect_port: int, work: Callable[[], Any]) -> Any:

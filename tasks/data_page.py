@@ -26,9 +26,9 @@ STATUSES = {
     "growing": "still being written at the last scan: left for the next",
     REMOVED: "no longer in its folder, or there under another name; what is known of it is kept",
 }
-CHANGES = ("removed", "changed", "renamed", "growing", "added")
+CHANGES = ("removed", "changed", "relabelled", "renamed", "growing", "added")
 """What may happen to a video, gravest first."""
-SCAN_COUNTS = ("present", "added", "changed", "renamed", "growing", "removed")
+SCAN_COUNTS = ("present", "added", "changed", "renamed", "relabelled", "growing", "removed")
 
 _FACES_DPI = 120
 _OPEN_UP_TO = 20
@@ -229,8 +229,8 @@ def _manipulation_table(counts: Sequence[Row]) -> Table:
 def _changes_table(scanned: Mapping[str, Mapping[str, int]]) -> Table:
     names = (*SCAN_COUNTS, "unchanged", "without_split", "unplaced")
     head = (
-        "dataset", "found", "new", "changed", "renamed", "being written", "removed", "as before", "in no split",
-        "not placed",
+        "dataset", "found", "new", "changed", "renamed", "relabelled", "being written", "removed", "as before",
+        "in no split", "not placed",
     )  # fmt: skip
     rows = [(dataset, *(counts.get(name, 0) for name in names)) for dataset, counts in sorted(scanned.items())]
     return _with_total(head, rows, texts=1)
@@ -249,7 +249,7 @@ def _changed_videos(scans: Sequence[Row], title: str) -> Listing:
 
 
 def _scans_table(scans: Sequence[Row]) -> Table:
-    head = ("scan", "dataset", "found", "new", "changed", "renamed", "being written", "removed")
+    head = ("scan", "dataset", "found", "new", "changed", "renamed", "relabelled", "being written", "removed")
     rows = [(_utc(scan["scanned_at"]), scan["dataset"], *(scan[name] for name in SCAN_COUNTS)) for scan in scans]
     return Table(head, rows, texts=2)
 

@@ -4,6 +4,7 @@ import atexit
 import gc
 import logging
 import os
+import signal
 import sys
 import threading
 from collections.abc import Collection, Iterable
@@ -19,8 +20,9 @@ from prefect.cache_policies import NO_CACHE
 from data_catalog.faces import extraction_tables
 from data_catalog.fingerprints import fingerprint
 from data_catalog.home import Home
+from data_catalog.inventory import is_unread
 from data_catalog.schemas import TableName
-from data_catalog.storage import describe_error, fetched
+from data_catalog.storage import describe_error, fetched, stat_uri, store_errors
 from difffake.config import FacesConfig
 from difffake.faces.extraction import STAGE_VERSION, Media, extract_faces
 from difffake.faces.finder import FaceFinder, build_face_finder
@@ -33,6 +35,7 @@ Scope = Literal["roles", "all"]
 """Which videos are extracted: those an experiment has a use for, or every one that is present."""
 
 _SHARDS_PER_WORKER = 8
+_PENDING = "pending"
 _MOST_NAMED = 5
 _PARENT_CHECK_S = 0.5
 
@@ -46,6 +49,8 @@ class PendingVideo:
     video_key: str
     sha256: str
     uri: str
+    size_bytes: int
+    modified_ns: int
     media: Media
 
 
@@ -89,7 +94,6 @@ def plan_extraction(
 @task(name="extract", task_run_name="extract-{shard[0].video_key}", cache_policy=NO_CACHE)
 def extract_shard(home: Home, config: FacesConfig, extraction: str, shard: tuple[PendingVideo, ...]) -> dict[str, int]:
     """Extract a few videos, one after the other, and commit them together; returns videos by status."""
-    _prepare_worker(os.getppid())
     # One single-threaded worker per core is faster than threads that wait for each other.
     cv2.setNumThreads(1)
     finder = _finder(config)
@@ -97,14 +101,18 @@ def extract_shard(home: Home, config: FacesConfig, extraction: str, shard: tuple
     faces, log = [], []
     for video in shard:
         outcome = _extract(video, extraction, config, finder)
+        if outcome is None:
+            statuses[_PENDING] = statuses.get(_PENDING, 0) + 1
+            continue
         of_video = extraction_tables(video.video_key, video.sha256, extraction, outcome)
         faces.append(of_video[0])
         log.append(of_video[1])
         statuses[outcome.status] = statuses.get(outcome.status, 0) + 1
         release_memory()
     # Faces first: an outcome is only on record when its faces are.
-    home.lake.append_missing(TableName.FACES, pa.concat_tables(faces))
-    home.lake.append_missing(TableName.EXTRACTION_LOG, pa.concat_tables(log))
+    if log:
+        home.lake.append_missing(TableName.FACES, pa.concat_tables(faces))
+        home.lake.append_missing(TableName.EXTRACTION_LOG, pa.concat_tables(log))
     return statuses
 
 
@@ -114,12 +122,21 @@ def _finder(config: FacesConfig) -> FaceFinder:
     return build_face_finder(config)
 
 
-def _extract(video: PendingVideo, extraction: str, config: FacesConfig, finder: FaceFinder) -> Extraction:
+def _extract(video: PendingVideo, extraction: str, config: FacesConfig, finder: FaceFinder) -> Extraction | None:
+    """The outcome for the content that was scanned; None where the file is no longer that content, or is not there."""
     try:
+        if _has_moved_on(video):
+            return None
         with fetched(video.uri) as path:
-            return extract_faces(path, video.sha256, extraction, config, finder, video.media)
-    except OSError as error:
-        return Extraction("unreadable", describe_error(error), frames_sampled=0)
+            outcome = extract_faces(path, video.sha256, extraction, config, finder, video.media)
+        return None if _has_moved_on(video) else outcome
+    except store_errors() as error:
+        # What could not be read when it was scanned has no content that an outcome could be wrong about.
+        return Extraction("unreadable", describe_error(error), 0) if is_unread(video.sha256) else None
+
+
+def _has_moved_on(video: PendingVideo) -> bool:
+    return not is_unread(video.sha256) and stat_uri(video.uri) != (video.size_bytes, video.modified_ns)
 
 
 @stage_task("faces")
@@ -138,6 +155,12 @@ def conclude_extraction(experiment: Experiment, plan: ExtractionPlan, scope: Sco
         for role in ROLES:
             of_role(usable, role)
     statuses = {row["status"]: row["videos"] for row in counts}
+    if statuses.get(_PENDING):
+        logger.warning(
+            "%-12s %d videos changed or went away while this refresh read them: the next one extracts them",
+            "faces",
+            statuses[_PENDING],
+        )
     outcomes = ", ".join(f"{count} {status}" for status, count in statuses.items())
     return StageRecord(
         stage="faces",
@@ -149,9 +172,13 @@ def conclude_extraction(experiment: Experiment, plan: ExtractionPlan, scope: Sco
     )
 
 
-@cache
-def _prepare_worker(parent_pid: int) -> None:
-    """Once a worker process: one thread for torch, its last events delivered, and no life after its parent's."""
+def prepare_worker(parent_pid: int) -> None:
+    """Once a worker process, at its start: one thread a library, and no life after its parent's.
+
+    Ctrl-C reaches every process of a terminal: the parent answers it and ends its workers. A worker that answered it
+    too would leave the pool waiting for ever.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     gc.freeze()
     is_over = threading.Event()

@@ -37,6 +37,7 @@ def _describe(inventory: Inventory) -> str:
         "new": inventory.added,
         "changed": inventory.changed,
         "renamed": inventory.renamed,
+        "relabelled": inventory.relabelled,
         "still being written": inventory.growing,
         "removed": inventory.removed,
     }
@@ -55,6 +56,7 @@ def _facts(inventory: Inventory) -> dict[str, object]:
         "added": inventory.added,
         "changed": inventory.changed,
         "renamed": inventory.renamed,
+        "relabelled": inventory.relabelled,
         "unchanged": inventory.unchanged,
         "growing": inventory.growing,
         "removed": inventory.removed,

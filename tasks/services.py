@@ -5,12 +5,14 @@ the one PREFECT_API_URL names, or one this work folder already runs, or one star
 the same time share it, and the last to end stops it; a user that was killed does not count.
 """
 
+import fcntl
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -28,6 +30,7 @@ MLFLOW_PORT = 5000
 _START_TIMEOUT_S = 180.0
 _STOP_TIMEOUT_S = 10.0
 _POLL_S = 0.25
+_PORT_LOCKS = Path(tempfile.gettempdir())
 
 QUIET = {
     "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
@@ -142,15 +145,29 @@ def share(home: Home, name: str, port: int, start: Callable[[Home, int], subproc
     users = _users(home, name)
     users.mkdir(parents=True, exist_ok=True)
     (users / str(os.getpid())).touch()
-    known = running(home, name)
-    if known is not None:
-        return known
-    port = port if _is_free(port) else free_port()
-    process = start(home, port)
-    service = Service(name, port, process.pid)
-    _remember(home, service)
-    _await_health(home, service, process)
-    return service
+    # One after the other: neither two servers for one work folder, nor two that want one port and take each other for
+    # their own.
+    with (
+        _one_at_a_time(home.services / f"{name}.lock"),
+        _one_at_a_time(_PORT_LOCKS / f"difffake-{os.getuid()}-{port}.lock"),
+    ):
+        known = running(home, name)
+        if known is not None:
+            return known
+        port = port if _is_free(port) else free_port()
+        process = start(home, port)
+        service = Service(name, port, process.pid)
+        _remember(home, service)
+        _await_health(home, service, process)
+        return service
+
+
+@contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    """Hold a lock file; the system lets go of it when the process ends."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def leave(home: Home, service: Service) -> None:

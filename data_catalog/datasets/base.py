@@ -148,6 +148,9 @@ def scan_files(
     entries: dict[str, VideoEntry] = {}
     unrecognised: list[Unrecognised] = []
     for file in files:
+        if file.relative.rsplit("/", 1)[-1].startswith("._"):
+            # What macOS leaves beside files on foreign disks.
+            continue
         found = _unusable(file, suffixes) or classify(file)
         if found is None:
             continue
@@ -235,7 +238,7 @@ def read_identities(path: Path | None) -> dict[str, str]:
         raise DataError(f"cannot read the identities file {path}: {error}") from error
     merged: dict[str, str] = {}
     for row in _csv_rows(text, str(path), ("video", "identity")):
-        video, identity = row["video"], row["identity"]
+        video, identity = row["video"].strip(), row["identity"].strip()
         if not video or not identity:
             raise DataError(f"{path} has a row without video or identity: {video!r},{identity!r}")
         if merged.setdefault(video, identity) != identity:
@@ -262,6 +265,8 @@ def _unusable(file: SourceFile, suffixes: frozenset[str]) -> str | None:
         return "still being downloaded, by its suffix"
     if suffix not in suffixes:
         return None
+    if not file.is_regular:
+        return "not a file but a pipe, a socket or a device"
     try:
         file.relative.encode("utf-8")
     except UnicodeEncodeError:

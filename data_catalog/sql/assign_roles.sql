@@ -1,7 +1,8 @@
 -- What each video is for. Reads dataset_roles(dataset, role, split): the backbone learns from `train`, the density from
 -- `density`, the backbone is watched on `validation`, the detector is calibrated on `calibration` and judged on `test`.
 -- A dataset without quality levels has compression NULL and fits every wish; a video of no official split is of `none`.
-SELECT dataset_roles.role, videos.video_key, videos.sha256, videos.uri, videos.media, videos.label,
+SELECT dataset_roles.role, videos.video_key, videos.sha256, videos.uri, videos.size_bytes, videos.modified_ns,
+    videos.media, videos.label,
     videos.manipulation, videos.identity, videos.source_identity, videos.original_key
 FROM videos
 JOIN dataset_roles

@@ -1,5 +1,6 @@
 -- People who appear, as target or as source, and originals whose fakes or selves appear, for more than one purpose.
--- Reads roles(role, video_key, identity, source_identity, original_key).
+-- The same content under two names counts too. Reads roles(role, video_key, sha256, identity, source_identity,
+-- original_key).
 WITH purposes AS (
     SELECT
         CASE
@@ -7,7 +8,7 @@ WITH purposes AS (
             WHEN role IN ('validation', 'calibration') THEN 'validation'
             ELSE role
         END AS purpose,
-        video_key, identity, source_identity, original_key
+        video_key, sha256, identity, source_identity, original_key
     FROM roles
 ),
 appearances AS (
@@ -20,6 +21,8 @@ appearances AS (
     FROM purposes WHERE original_key IS NOT NULL
     UNION ALL
     SELECT 'original' AS kind, video_key AS identity, purpose, video_key FROM purposes
+    UNION ALL
+    SELECT 'content' AS kind, left(sha256, 12) AS identity, purpose, video_key FROM purposes
 )
 SELECT
     kind,

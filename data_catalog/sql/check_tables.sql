@@ -1,5 +1,5 @@
 -- What must never be: doubled keys, outcomes whose faces are not all there, faces without an outcome, present videos
--- without one. Reads roles(video_key, sha256) for the videos that must have one; one row a finding, worst first.
+-- without one, one content with two labels. Reads roles(video_key, sha256, label) for the videos that must have one; one row a finding, worst first.
 WITH stored AS (
     SELECT video_sha256, count(*) AS faces
     FROM faces
@@ -29,6 +29,9 @@ findings AS (
     SELECT 6, 'a present video has no outcome', roles.video_key
     FROM roles LEFT JOIN outcomes ON outcomes.video_sha256 = roles.sha256
     WHERE outcomes.video_sha256 IS NULL
+    UNION ALL
+    SELECT 7, 'one content is labelled real and fake', min(video_key)
+    FROM roles GROUP BY sha256 HAVING count(DISTINCT label) > 1
 )
 SELECT finding, count(*) AS rows, min(example) AS example
 FROM findings

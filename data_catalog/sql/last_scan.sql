@@ -1,5 +1,5 @@
 -- The last scan of a dataset that found something new.
-SELECT scan_id, dataset, adapter, root, scanned_at, present, added, changed, renamed, unchanged, growing, removed,
+SELECT scan_id, dataset, adapter, root, scanned_at, present, added, changed, renamed, relabelled, unchanged, growing, removed,
     changes, unplaced
 FROM scans
 WHERE dataset = $dataset

@@ -1,6 +1,7 @@
 -- The present contents without an outcome yet under this extraction, once each, in the order of their digests: rows of
 -- a shard then lie close together and readers can skip the files of others. An outcome whose faces are no longer all
--- there does not count. Reads roles(video_key, sha256, uri, media).
+-- there does not count. Reads roles(video_key, sha256, uri, size_bytes, modified_ns,
+-- media).
 WITH stored AS (
     SELECT video_sha256, count(*) AS faces
     FROM faces
@@ -18,6 +19,8 @@ SELECT
     min(roles.video_key) AS video_key,
     roles.sha256,
     arg_min(roles.uri, roles.video_key) AS uri,
+    arg_min(roles.size_bytes, roles.video_key) AS size_bytes,
+    arg_min(roles.modified_ns, roles.video_key) AS modified_ns,
     arg_min(roles.media, roles.video_key) AS media
 FROM roles
 ANTI JOIN done ON done.video_sha256 = roles.sha256

@@ -158,7 +158,9 @@ def test_an_outcome_counts_only_while_its_faces_are_there(lake: Lake) -> None:
     faces = {"video_sha256": ["1", "2"], "extraction": ["x", "x"]}
     roles = {"video_key": ["a", "b", "c", "d", "same as d"], "sha256": ["1", "2", "3", "4", "4"]}
     relations = {
-        "roles": pa.table(roles | {"uri": list("uvwxy"), "media": ["video"] * 5}),
+        "roles": pa.table(
+            roles | {"uri": list("uvwxy"), "media": ["video"] * 5, "size_bytes": [1] * 5, "modified_ns": [2] * 5}
+        ),
         "extraction_log": pa.table(log),
         "faces": pa.table(faces),
     }
@@ -182,14 +184,53 @@ def test_a_person_in_two_splits_is_refused_by_name(lake: Lake, root: Path, tmp_p
 def test_an_original_and_its_fake_on_two_sides_are_refused(lake: Lake) -> None:
     roles = pa.Table.from_pylist(
         [
-            {"role": "train", "video_key": "ff/youtube/c23/000", "identity": "a", "source_identity": None,
-             "original_key": None},
-            {"role": "test", "video_key": "ff/Deepfakes/c23/000_001", "identity": "b", "source_identity": "c",
-             "original_key": "ff/youtube/c23/000"},
+            {"role": "train", "video_key": "ff/youtube/c23/000", "sha256": "1", "identity": "a",
+             "source_identity": None, "original_key": None},
+            {"role": "test", "video_key": "ff/Deepfakes/c23/000_001", "sha256": "2", "identity": "b",
+             "source_identity": "c", "original_key": "ff/youtube/c23/000"},
         ]
     )  # fmt: skip
     with pytest.raises(DataError, match="original ff/youtube/c23/000: test, train"):
         check_identities(lake, roles)
+
+
+def test_one_content_on_two_sides_is_refused(lake: Lake) -> None:
+    rows = [
+        {"role": role, "video_key": key, "sha256": "same", "identity": key, "source_identity": None,
+         "original_key": None}
+        for role, key in (("train", "a/x"), ("test", "b/y"))
+    ]  # fmt: skip
+    schema = pa.schema([(name, pa.string()) for name in rows[0]])
+    with pytest.raises(DataError, match=r"content same: test, train \(a/x, b/y\)"):
+        check_identities(lake, pa.Table.from_pylist(rows, schema=schema))
+
+
+def test_what_the_lists_say_anew_is_a_change(lake: Lake, root: Path) -> None:
+    scan(lake, root)
+    (root / "splits" / "train.json").write_text("[]")
+    (root / "splits" / "test.json").write_text('[["000", "001"]]')
+    inventory = take_inventory(lake, spec(root), workers=1)
+    assert (inventory.relabelled, inventory.unchanged, inventory.is_news) == (2, 1, True)
+    assert inventory.changes[0] == ("relabelled", "ff/youtube/c23/000", "split train → test")
+
+
+def test_another_folder_under_a_known_name_is_refused(lake: Lake, root: Path, tmp_path: Path) -> None:
+    scan(lake, root)
+    moved = tmp_path / "moved"
+    root.rename(moved)
+    assert scan(lake, moved) == (3, 0, 0, 3, 0)
+    other = tmp_path / "other"
+    shutil.copytree(moved / "splits", other / "splits")
+    clip(other / "original_sequences/youtube/c23/videos/003.mp4", 3)
+    with pytest.raises(DataError, match="give the other folder a name of its own"):
+        scan(lake, other)
+
+
+def test_a_name_of_the_dataset_in_the_identities_file_means_its_person(lake: Lake, root: Path, tmp_path: Path) -> None:
+    table = tmp_path / "identities.csv"
+    table.write_text("video,identity\n 001 , 000\n")
+    take_inventory(lake, spec(root, identities=table), workers=1)
+    assert [video(lake, name)["identity"] for name in ("000", "001")] == ["ffpp:000"] * 2
 
 
 def test_people_carry_the_name_space_of_their_dataset(lake: Lake, root: Path, tmp_path: Path) -> None:

@@ -179,6 +179,7 @@ def test_users_ask_read_only_questions(lake: Lake) -> None:
         "SELECT * FROM read_text('/etc/hostname')",
         f"SELECT * FROM read_csv('{lake.folder.path.parent}/secret.csv')",
         "SET enable_external_access = true",
+        f"EXPLAIN ANALYZE COPY (SELECT 1) TO '{lake.folder.path}/pairs/stolen.parquet'",
         "SELECT nothing FROM nowhere",
         "",
     ):

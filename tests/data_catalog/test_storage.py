@@ -164,3 +164,13 @@ def test_text_that_is_none_or_is_not_there_is_named(tmp_path: Path) -> None:
         folder.read_text("missing.txt")
     with pytest.raises(DataError, match="cannot read"):
         folder.child("latin.txt").read_text("list.txt")
+
+
+def test_a_link_to_itself_is_listed_and_one_into_the_folder_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "fake").mkdir()
+    (tmp_path / "real" / "a.mp4").write_bytes(b"a")
+    (tmp_path / "fake" / "source").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "loop.mp4").symlink_to("loop.mp4")
+    found = {file.relative: file.size_bytes for file in Folder.of(tmp_path).files()}
+    assert found == {"real/a.mp4": 1, "real/loop.mp4": -1}

@@ -297,6 +297,51 @@ def test_source_and_lake_in_an_object_store(
         assert environment["AWS_SECRET_ACCESS_KEY"] not in written
 
 
+def test_a_video_replaced_while_it_waits_is_left_for_the_next_refresh(
+    program: Program, folder: Path, tmp_path: Path, undisturbed: dict[TableName, list[dict[str, Any]]]
+) -> None:
+    home = tmp_path / "home"
+    config = program.config("slow", runner={"videos_per_shard": 1, "workers": 1})
+    command = ["refresh", "--config", str(config), "--home", str(home), *source(folder)]
+    process = subprocess.Popen(
+        [*PROGRAM, *command],
+        env=os.environ | program.environment | one_store(program),
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    lake = Home(home).lake
+    deadline = time.monotonic() + 120
+    while not list((home / "lake" / "videos").glob("*.parquet")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    # All files are scanned by now; one is replaced before, or while, its turn comes.
+    contents = {row["name"]: row["sha256"] for row in rows(lake, TableName.VIDEOS)}
+    last = max(contents, key=lambda name: contents[name])
+    replaced = next(row for row in rows(lake, TableName.VIDEOS) if row["sha256"] == contents[last])
+    victim = folder / f"{replaced['video_key'].removeprefix('own/')}.mp4"
+    whole = victim.read_bytes()
+    face_clip(victim, 99)
+    output, errors = process.communicate(timeout=240)
+    assert process.returncode == 1, output + errors
+    assert "a present video has no outcome" in errors
+    victim.write_bytes(whole)
+    run = refresh(program, home, *source(folder))
+    assert run.returncode == 0, run.stderr
+    assert stored(lake) == undisturbed
+
+
+def test_ctrl_c_ends_everything_with_one_line(program: Program, folder: Path, tmp_path: Path) -> None:
+    process = start(program, tmp_path / "home", *source(folder))
+    wait_for_first_faces(process, tmp_path / "home" / "lake")
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+
+
 def test_upkeep_merges_files_and_keeps_the_rows(program: Program, folder: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     refresh(program, home, *source(folder))

@@ -85,7 +85,7 @@ def face(sha256: str, number: int, **changes: Any) -> Row:
 
 def scan(scan_id: str, dataset: str, day: int = 0, **changes: Any) -> Row:
     """A scan on a day after `START` that found nothing."""
-    counts = ("present", "added", "changed", "renamed", "unchanged", "growing", "removed")
+    counts = ("present", "added", "changed", "renamed", "relabelled", "unchanged", "growing", "removed")
     return {
         "scan_id": scan_id,
         "dataset": dataset,

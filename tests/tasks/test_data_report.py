@@ -19,7 +19,8 @@ from tasks.experiment import Experiment, StageRecord
 from tests.helpers.lake_rows import EXTRACTION, face, fill, outcome, scan, video
 
 NASTY = "<script>alert('x')</script>"
-COUNTS = ("present", "added", "changed", "renamed", "growing", "removed", "unchanged", "without_split", "unplaced")
+COUNTS = ("present", "added", "changed", "renamed", "relabelled", "growing", "removed", "unchanged", "without_split",
+          "unplaced")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +164,8 @@ def test_a_refresh_is_one_mlflow_run_with_its_numbers_inputs_and_files(work_fold
     assert re.fullmatch(r"logged-\d{4}-\d\d-\d\d", run.info.run_name)
     assert run.data.tags[data_report.EXTRACTION_TAG] == EXTRACTION
     assert run.data.metrics == {
-        "present": 4, "added": 1, "changed": 0, "renamed": 2, "growing": 1, "removed": 1, "videos": 3, "faces": 5,
+        "present": 4, "added": 1, "changed": 0, "renamed": 2, "relabelled": 0, "growing": 1, "removed": 1,
+        "videos": 3, "faces": 5,
         "videos.ok": 2, "videos.unreadable": 1, "videos.growing": 1, "videos.removed": 1,
     }  # fmt: skip
     client: MlflowClient = tracking.connect(experiment)

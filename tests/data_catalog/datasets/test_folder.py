@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -206,3 +207,9 @@ def test_its_people_and_everything_it_holds_are_its_own() -> None:
     adapter = GenericFolder()
     assert adapter.people == ""
     assert adapter.roles == {"test": ("train", "val", "test", "none")}
+
+
+def test_a_pipe_is_reported_and_not_read(tmp_path: Path) -> None:
+    make(tmp_path, "real/a.mp4")
+    os.mkfifo(tmp_path / "real" / "pipe.mp4")
+    assert reasons(scan(tmp_path))["real/pipe.mp4"].startswith("not a file but a pipe")

@@ -84,7 +84,8 @@ class Lake:
         try:
             return bool(DeltaTable.is_deltatable(uri, storage_options(uri)))
         except (DeltaError, OSError) as error:
-            raise DataError(f"the lake {self.folder} cannot be reached: {_first_line(error)}") from error
+            hint = "" if self.folder.is_local else " (are the credentials and the endpoint in the environment?)"
+            raise DataError(f"the lake {self.folder} cannot be reached: {_first_line(error)}{hint}") from error
 
     def version(self, table: TableName) -> int:
         """The current Delta version of a table."""

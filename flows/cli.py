@@ -1,5 +1,8 @@
 """The command line. Heavy imports wait until a command needs them."""
 
+import atexit
+import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -153,17 +156,34 @@ def main() -> None:
     """Entry point: an error a user can mend is one message and exit code 1."""
     # A polite end stops the servers this command started; only SIGKILL leaves them, for the next run to take over.
     signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(EXIT_TERMINATED))
+    code: int | str | None = EXIT_DONE
     try:
         app()
     except (DiffFakeError, OSError) as error:
         console.print(f"[bold red]error[/bold red] {type(error).__name__}:", end=" ")
         console.print(str(error), markup=False)
-        sys.exit(EXIT_NOT_DONE)
+        code = EXIT_NOT_DONE
     except SystemExit as ended:
+        code = ended.code
         # What typer makes of Ctrl-C.
-        if ended.code == EXIT_INTERRUPTED:
+        if code == EXIT_INTERRUPTED:
             console.print("interrupted; the same command goes on where this one stopped")
-        raise
+    _leave(code)
+
+
+def _leave(code: int | str | None) -> None:
+    """End the process; once flows ran, without the interpreter's own end.
+
+    Threads of Prefect and of the object store outlive it, and DuckDB's bindings then fill the terminal with reports of
+    leaks. What is registered to be done at exit is done.
+    """
+    if "prefect" not in sys.modules or not isinstance(code, int | None):
+        sys.exit(code)
+    atexit._run_exitfuncs()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or EXIT_DONE)
 
 
 def _run(

@@ -197,7 +197,9 @@ def sql(
         writer.writerow(columns)
         writer.writerows([_plain(value) for value in row] for row in rows)
     else:
-        table = Table(*(Text(column) for column in columns))
+        table = Table()
+        for column in columns:
+            table.add_column(Text(column))
         for row in rows:
             table.add_row(*(Text("" if value is None else str(_plain(value))) for value in row))
         output.print(table)

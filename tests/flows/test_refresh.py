@@ -280,6 +280,7 @@ def test_source_and_lake_in_an_object_store(
         place = f"s3://{BUCKET}/lake"
         run = refresh(program, home, *source(f"s3://{BUCKET}/videos"), "--lake", place, **environment)
         assert run.returncode == 0, run.stdout + run.stderr
+        assert "nanobind" not in run.stderr
         lake = Lake(place)
         assert rows(lake, TableName.FACES) == undisturbed[TableName.FACES]
         assert pc.all(pc.starts_with(lake.read(TableName.VIDEOS)["uri"], f"s3://{BUCKET}/videos/")).as_py()

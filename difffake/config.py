@@ -15,6 +15,7 @@ from difffake.errors import ConfigError
 MaskType = Literal["full_face", "eyes", "mouth", "lower_head"]
 HullFamily = Literal["dfl_full", "extended", "components", "all_points"]
 Combination = Literal["absolute", "signed", "squared", "cubic"]
+AnomalyModel = Literal["gmm", "subspace_gmm", "ppca", "ledoit_wolf", "ocsvm", "knn"]
 Compression = Literal["raw", "c23", "c40"]
 Role = Literal["train", "density", "validation", "calibration", "test"]
 SplitName = Literal["train", "val", "test", "none"]
@@ -37,6 +38,10 @@ class Section(BaseModel):
     outside_fingerprint: ClassVar[frozenset[str]] = frozenset()
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def without_effect(self) -> frozenset[str]:
+        """Fields on which the results of this very configuration do not depend: they stay out of its fingerprint."""
+        return self.outside_fingerprint
 
 
 class FacesConfig(Section):
@@ -143,16 +148,54 @@ class DensityConfig(Section):
 
     combination: Combination = Field("squared", description="How two embeddings become one vector.")
     l2_normalise: bool = Field(True, description="Scale every differential vector to length 1.")
-    model: Literal["gmm"] = Field("gmm", description="gmm: Gaussian mixture.")
-    components: int = Field(3, ge=1, le=100, description="Gaussians in the mixture.")
+    model: AnomalyModel = Field(
+        "gmm",
+        description="gmm: Gaussian mixture; subspace_gmm: mixture in a principal subspace and one Gaussian outside it; "
+        "ppca: probabilistic PCA; ledoit_wolf: one Gaussian, covariance shrunk to a sphere; ocsvm: one-class support "
+        "vector machine; knn: distance to the nearest training vectors. The last two give scores, not likelihoods.",
+    )
+    components: int = Field(3, ge=1, le=100, description="gmm, subspace_gmm: Gaussians in the mixture.")
     covariance: Literal["full", "tied", "diag", "spherical"] = Field(
-        "full", description="Shape of each Gaussian, in scikit-learn's sense."
+        "full", description="gmm: shape of each Gaussian, in scikit-learn's sense."
     )
-    covariance_floor: float = Field(1e-6, gt=0, description="Added to the covariances' diagonal, see its unit.")
+    covariance_floor: float = Field(
+        1e-6, gt=0, description="gmm, subspace_gmm: added to the covariances' diagonal, see its unit."
+    )
     covariance_floor_unit: Literal["absolute", "data_variance"] = Field(
-        "absolute", description="absolute: as given; data_variance: times the mean variance of the training vectors."
+        "absolute",
+        description="gmm, subspace_gmm: absolute: as given; data_variance: times the mean variance of the training "
+        "vectors.",
     )
-    max_iterations: int = Field(250, ge=1, description="Most expectation-maximisation steps.")
+    max_iterations: int = Field(250, ge=1, description="gmm, subspace_gmm: most expectation-maximisation steps.")
+    subspace_dimensions: int = Field(
+        64, ge=1, le=65_536, description="subspace_gmm, ppca: of the principal subspace; fewer than training pairs."
+    )
+    gamma: Annotated[float, Field(gt=0)] | Literal["inverse_dimension"] = Field(
+        "inverse_dimension",
+        description="ocsvm: of the kernel exp(−gamma ‖x − y‖²), a number above 0; inverse_dimension: 1 / the vectors' "
+        "length.",
+    )
+    nu: float = Field(
+        0.5, gt=0, le=1, description="ocsvm: most training pairs outside the boundary, as a share; 0.5: scikit-learn's."
+    )
+    neighbours: int = Field(5, ge=1, le=10_000, description="knn: nearest training vectors averaged over.")
+
+    def without_effect(self) -> frozenset[str]:
+        """The settings of the models not chosen."""
+        others = frozenset[str]().union(*_SETTINGS_OF_MODEL.values()) - _SETTINGS_OF_MODEL[self.model]
+        return self.outside_fingerprint | others
+
+
+_MIXTURE_SETTINGS = frozenset({"components", "covariance_floor", "covariance_floor_unit", "max_iterations"})
+_SETTINGS_OF_MODEL: dict[AnomalyModel, frozenset[str]] = {
+    "gmm": _MIXTURE_SETTINGS | {"covariance"},
+    "subspace_gmm": _MIXTURE_SETTINGS | {"subspace_dimensions"},
+    "ppca": frozenset({"subspace_dimensions"}),
+    "ledoit_wolf": frozenset(),
+    "ocsvm": frozenset({"gamma", "nu"}),
+    "knn": frozenset({"neighbours"}),
+}
+"""Which settings each anomaly model reads."""
 
 
 class CalibrationConfig(Section):

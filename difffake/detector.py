@@ -227,7 +227,7 @@ class Detector:
     def log_likelihood(
         self, face_ids: Sequence[str], features: Features, pairs: Sequence[tuple[str, str]]
     ) -> npt.NDArray[np.float64]:
-        """The (P,) log-likelihoods of the given pairs of faces, in nats."""
+        """The (P,) log-likelihoods of the given pairs of faces; see `DensityModel.log_likelihood`."""
         vectors = differences(face_ids, features, pairs, self.settings.combination, self.settings.l2_normalise)
         return self.density.log_likelihood(vectors)
 

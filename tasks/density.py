@@ -170,8 +170,11 @@ def _provenance(experiment: Experiment, inputs: dict[str, Any]) -> dict[str, Any
 
 
 def _density_summary(facts: dict[str, Any]) -> str:
+    size = f"{facts['vectors']} pairs × {facts['dimensions']}"
+    if "iterations" not in facts:
+        return size
     state = "converged" if facts["converged"] else "not converged"
-    return f"{facts['vectors']} pairs × {facts['dimensions']}, {state} after {facts['iterations']} iterations"
+    return f"{size}, {state} after {facts['iterations']} iterations"
 
 
 def _calibration_summary(facts: dict[str, Any]) -> str:

@@ -244,7 +244,10 @@ def _log_results(client: MlflowClient, run_id: str, records: Mapping[str, StageR
         if row[name] is not None
     }
     density = records["density"].facts
-    metrics |= {f"density.{name}": density[name] for name in ("mean_log_likelihood", "iterations", "vectors")}
+    # Not every model is fitted by iterations.
+    metrics |= {
+        f"density.{name}": density[name] for name in ("mean_log_likelihood", "iterations", "vectors") if name in density
+    }
     calibration = records["calibration"].facts
     metrics |= {f"calibration.{name}": calibration[name] for name in ("videos", "stated_false_positive_rate")}
     metrics |= {"data.faces": records["faces"].facts["faces"], "data.videos": records["faces"].facts["videos"]}
@@ -282,7 +285,7 @@ def _close_unneeded(client: MlflowClient, run_id: str, known: ModelVersion) -> N
 
 
 def _identity(section: Section) -> dict[str, Any]:
-    return section.model_dump(mode="json", exclude=set(section.outside_fingerprint))
+    return section.model_dump(mode="json", exclude=set(section.without_effect()))
 
 
 def _record(name: str, version: ModelVersion, *, is_reused: bool) -> StageRecord:

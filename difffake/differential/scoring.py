@@ -10,7 +10,7 @@ def video_score(pair_log_likelihoods: npt.ArrayLike) -> float:
     """The negative mean log-likelihood of a video's pairs: higher is more anomalous (paper: Sec. 3.4).
 
     Args:
-        pair_log_likelihoods: (N,) in nats, N ≥ 1.
+        pair_log_likelihoods: (N,) in nats, N ≥ 1; or the scores an anomaly model without likelihood has instead.
 
     Raises:
         DensityError: there is no pair, or a likelihood is not finite.

@@ -155,6 +155,20 @@ def test_a_changed_training_keeps_the_faces_and_a_forced_or_deleted_result_is_ma
     assert outcomes(forced.stdout) == dict.fromkeys(STAGES, "reused") | {"density": "done", "pairs": "done"}
 
 
+def test_another_anomaly_model_redoes_what_follows_and_ignores_the_settings_of_the_others(
+    bench: Bench, finished: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    home = bench.folder / "another_model"
+    shutil.copytree(finished[0], home)
+    run = bench.run(home, bench.config("neighbours", density={"model": "knn", "neighbours": 3}))
+    assert run.returncode == 0, run.stderr
+    assert outcomes(run.stdout) == dict.fromkeys(STAGES, "reused") | dict.fromkeys(
+        ("density", "calibration", "evaluation", "registry"), "done"
+    )
+    again = bench.run(home, bench.config("neighbours", density={"model": "knn", "neighbours": 3, "components": 1}))
+    assert outcomes(again.stdout) == dict.fromkeys(STAGES, "reused")
+
+
 def test_another_false_positive_rate_reaches_verdicts_and_registered_model(
     bench: Bench, finished: tuple[Path, subprocess.CompletedProcess[str]]
 ) -> None:

@@ -1,0 +1,172 @@
+"""What every density shares: checks of its vectors, the record of its fit, and a file without pickle."""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import skops.io
+from sklearn.utils.validation import check_is_fitted
+
+from difffake.differential.density_facts import DensityFacts
+from difffake.errors import DensityError
+
+FILE_VERSION = 1
+"""Layout of a stored density."""
+
+Vectors = npt.NDArray[np.float64]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class FittedDensity(ABC):
+    """A model that is settings, fitted scikit-learn estimators and facts; a subclass says how to fit and to score.
+
+    Attributes:
+        facts_: what the fit looked like.
+    """
+
+    MODEL: ClassVar[str]
+    """Its name in the configuration and in files."""
+
+    FACTS: ClassVar[type[DensityFacts]]
+
+    ESTIMATORS: ClassVar[dict[str, type]]
+    """Names of the fitted estimators in a file, and their types; the attributes have a `_` at the end."""
+
+    facts_: DensityFacts = field(init=False, repr=False)
+
+    def fit(self, vectors: Vectors) -> Self:
+        """Learn from (N, D) vectors of real pairs; what a reader should know of the fit is logged and in `facts_`.
+
+        Raises:
+            DensityError: too few vectors, a value that is not finite, or vectors this model cannot be fitted on.
+        """
+        training = _checked(vectors)
+        self._refuse_unfit(training)
+        # A fit that fails halfway leaves an unfitted model, not parts of two.
+        vars(self).pop("facts_", None)
+        self.facts_ = self._fit(training)
+        for warning in self.facts_.warnings:
+            logger.warning("%s", warning)
+        return self
+
+    def log_likelihood(self, vectors: Vectors) -> Vectors:
+        """(N, D) vectors to their (N,) log-likelihoods, in nats, float64; see `DensityModel.log_likelihood`.
+
+        Raises:
+            DensityError: the model is not fitted, D is another than in training, or a value is not finite.
+        """
+        self._require_fit()
+        checked = _checked(vectors)
+        if checked.shape[1] != self.facts_.dimensions:
+            raise DensityError(
+                f"vectors of length {checked.shape[1]} were given to a density fitted on length "
+                f"{self.facts_.dimensions}: embed with the backbone the density was fitted with"
+            )
+        if len(checked) == 0:
+            return np.empty(0)
+        return self._score(checked)
+
+    def save(self, path: Path) -> None:
+        """Write the fitted model to a file that `load_density` reads; no pickle, no code.
+
+        The bytes of two saves of one model differ (they hold a time), its likelihoods do not.
+
+        Raises:
+            DensityError: the model is not fitted.
+        """
+        self._require_fit()
+        content = {
+            "file_version": FILE_VERSION,
+            "model": self.MODEL,
+            "settings": {name: getattr(self, name) for name in self.setting_names()},
+            "facts": asdict(self.facts_),
+        }
+        skops.io.dump(content | {name: getattr(self, f"{name}_") for name in self.ESTIMATORS}, path)
+
+    def digest(self) -> str:
+        """64 hex digits that name the fitted parameters, equal for equal fits; unlike the bytes of a saved file.
+
+        Raises:
+            DensityError: the model is not fitted.
+        """
+        self._require_fit()
+        label, arrays = self._parameters()
+        parameters = sha256(label.encode())
+        for array in arrays:
+            parameters.update(np.ascontiguousarray(array, np.float64).tobytes())
+        return parameters.hexdigest()
+
+    @classmethod
+    def setting_names(cls) -> tuple[str, ...]:
+        """The names of the settings, in the order of the constructor."""
+        return tuple(setting.name for setting in fields(cls) if setting.init)
+
+    @classmethod
+    def from_content(cls, content: dict[str, Any]) -> Self:
+        """Rebuild what `save` wrote; KeyError, TypeError or ValueError where it did not write it."""
+        model = cls(**content["settings"])
+        for name, expected in cls.ESTIMATORS.items():
+            if not isinstance(content[name], expected):
+                raise TypeError(f"a {expected.__name__} was expected, not a {type(content[name]).__name__}")
+            check_is_fitted(content[name])
+            setattr(model, f"{name}_", content[name])
+        model.facts_ = cls.FACTS(**content["facts"])
+        return model
+
+    @abstractmethod
+    def _refuse_unfit(self, training: Vectors) -> None:
+        """Raise a DensityError, before time is spent, where these vectors cannot be fitted."""
+
+    @abstractmethod
+    def _fit(self, training: Vectors) -> DensityFacts:
+        """Fit the estimators on (N, D) finite vectors."""
+
+    @abstractmethod
+    def _score(self, vectors: Vectors) -> Vectors:
+        """(N, D) finite vectors, N ≥ 1, to (N,); higher is more natural."""
+
+    @abstractmethod
+    def _parameters(self) -> tuple[str, Sequence[npt.ArrayLike]]:
+        """What the digest is made of: a label and the fitted arrays."""
+
+    def _require_fit(self) -> None:
+        if not hasattr(self, "facts_"):
+            raise DensityError("this density is not fitted: call fit with the vectors of real pairs first")
+
+
+def require_count(training: Vectors, needed: int, what: str, remedy: str) -> None:
+    """Refuse fewer than `needed` vectors for `what`; `remedy` completes "give more real pairs"."""
+    if len(training) < needed:
+        raise DensityError(
+            f"{len(training)} vectors cannot fit {what}: at least {needed} are needed; give more real pairs{remedy}"
+        )
+
+
+def refuse_equal(training: Vectors) -> None:
+    """Refuse vectors of which none differs from another."""
+    if (training == training[0]).all():
+        raise DensityError(
+            f"all {len(training)} training vectors are equal, so there is no change to learn from; give pairs that "
+            "differ, and check the backbone's embeddings"
+        )
+
+
+def _checked(vectors: Vectors) -> Vectors:
+    checked = np.asarray(vectors, dtype=np.float64)
+    if checked.ndim != 2:
+        raise DensityError(f"vectors must have the shape (N, D), not {checked.shape}")
+    faulty = np.count_nonzero(~np.isfinite(checked).all(axis=1))
+    if faulty:
+        raise DensityError(
+            f"{faulty} of {len(checked)} vectors hold NaN or infinity; embed their faces again, and check the "
+            "backbone's weights if it happens again"
+        )
+    return checked

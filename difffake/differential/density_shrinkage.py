@@ -1,0 +1,64 @@
+"""One Gaussian whose covariance is shrunk towards a sphere, as far as the data ask for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.covariance import LedoitWolf
+
+from difffake.differential.density_base import FittedDensity, Vectors, refuse_equal, require_count
+from difffake.differential.density_facts import ShrunkGaussianFacts, mean_variance, shrinkage_warnings
+from difffake.errors import DensityError
+
+
+@dataclass(eq=False)
+class ShrunkGaussianDensity(FittedDensity):
+    """A Gaussian with the covariance (1 − s) S + s (tr S / D) I of Ledoit & Wolf (2004), s estimated from the vectors.
+
+    It has no setting and no floor: the shrinkage takes their place. Needs 3 vectors.
+
+    Attributes:
+        gaussian_: the fitted scikit-learn model.
+    """
+
+    MODEL: ClassVar = "ledoit_wolf"
+    FACTS: ClassVar = ShrunkGaussianFacts
+    ESTIMATORS: ClassVar = {"gaussian": LedoitWolf}
+
+    gaussian_: LedoitWolf = field(init=False, repr=False)
+    facts_: ShrunkGaussianFacts = field(init=False, repr=False)
+
+    def _refuse_unfit(self, training: Vectors) -> None:
+        require_count(training, 3, "a shrunk covariance", "")
+        refuse_equal(training)
+
+    def _fit(self, training: Vectors) -> ShrunkGaussianFacts:
+        self.gaussian_ = LedoitWolf().fit(training)
+        count, dimensions = training.shape
+        shrinkage = float(self.gaussian_.shrinkage_)
+        eigenvalues = np.linalg.eigvalsh(self.gaussian_.covariance_)
+        if eigenvalues[0] <= dimensions * np.finfo(np.float64).eps * eigenvalues[-1]:
+            raise DensityError(
+                f"the covariance of {count} vectors of length {dimensions}, shrunk by {shrinkage:.3g}, cannot be "
+                "inverted: some dimensions do not vary, or copy others; choose the model gmm or subspace_gmm, whose "
+                "covariance floor stands in"
+            )
+        return ShrunkGaussianFacts(
+            vectors=count,
+            dimensions=dimensions,
+            mean_log_likelihood=float(self._score(training).mean()),
+            mean_variance=mean_variance(training),
+            shrinkage=shrinkage,
+            condition_number=float(eigenvalues[-1] / eigenvalues[0]),
+            warnings=tuple(shrinkage_warnings(shrinkage)),
+        )
+
+    def _score(self, vectors: Vectors) -> Vectors:
+        _, log_determinant = np.linalg.slogdet(self.gaussian_.covariance_)
+        distances = np.asarray(self.gaussian_.mahalanobis(vectors), dtype=np.float64)
+        return np.asarray(-0.5 * (distances + log_determinant + vectors.shape[1] * np.log(2 * np.pi)), np.float64)
+
+    def _parameters(self) -> tuple[str, Sequence[npt.ArrayLike]]:
+        return self.MODEL, (self.gaussian_.location_, self.gaussian_.covariance_)

@@ -108,6 +108,7 @@ def take_inventory(
     changes = tuple(_changes(rows, known, gone))
     kinds: tuple[Change, ...] = ("added", "changed", "renamed", "relabelled")
     counts = {kind: sum(1 for change, _, _ in changes if change == kind) for kind in kinds}
+    still_growing = sum(1 for change, _, _ in changes if change == "growing")
     inventory = Inventory(
         dataset=spec.name,
         present=len(found),
@@ -115,8 +116,8 @@ def take_inventory(
         changed=counts["changed"],
         renamed=counts["renamed"],
         relabelled=counts["relabelled"],
-        unchanged=len(found) - sum(counts.values()) - len(growing),
-        growing=len(growing),
+        unchanged=len(found) - sum(counts.values()) - still_growing,
+        growing=still_growing,
         removed=sum(1 for change, _, _ in changes if change == "removed"),
         without_split=sum(1 for entry in entries if entry.split is None),
         changes=changes,

@@ -10,7 +10,6 @@ DuckDB connections live in memory; a query is a file of `sql/` and sees tables u
 import random
 import re
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
@@ -26,6 +25,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.writer.properties import ColumnProperties
 
 from data_catalog.schemas import TABLES, TableName, TableSpec
+from data_catalog.skipping import files_with
 from data_catalog.storage import Folder, remote_filesystem, storage_options
 from difffake.errors import DataError
 
@@ -304,7 +304,7 @@ class Lake:
         where: Mapping[str, Sequence[Any]] | None = None,
     ) -> None:
         # Not through Arrow: it cannot compare strings with the string views that Delta's merges write.
-        uris = _files_with(opened or self.open(spec.name), spec, where or {})
+        uris = files_with(opened or self.open(spec.name), spec, where or {})
         if uris:
             connection.read_parquet([self._readable(uri) for uri in uris]).create_view(spec.name.value)
         else:
@@ -376,30 +376,6 @@ def writer_properties(spec: TableSpec) -> WriterProperties:
 def _swap(opened: DeltaTable) -> CommitProperties:
     """A commit that fails when anybody has committed since the table was opened."""
     return CommitProperties(app_transactions=[Transaction(_WRITER, opened.version() + 1)])
-
-
-def _files_with(opened: DeltaTable, spec: TableSpec, where: Mapping[str, Sequence[Any]]) -> list[str]:
-    """The files that may hold a wanted value, by the minima and maxima in the log."""
-    uris: list[str] = opened.file_uris()
-    wanted = {column: sorted(values) for column, values in where.items() if column in spec.skipping and values}
-    if not wanted or len(uris) < 2:
-        return uris
-    actions = pa.table(opened.get_add_actions(flatten=True))
-    names = set(actions.column_names)
-    keep = set(range(actions.num_rows))
-    for column, values in wanted.items():
-        if {f"min.{column}", f"max.{column}"} <= names:
-            bounds = zip(actions[f"min.{column}"].to_pylist(), actions[f"max.{column}"].to_pylist(), strict=True)
-            keep &= {row for row, (low, high) in enumerate(bounds) if _may_hold(low, high, values)}
-    kept = {actions["path"][row].as_py() for row in keep}
-    return [uri for uri in uris if uri.rsplit("/", 1)[-1] in kept]
-
-
-def _may_hold(low: Any, high: Any, values: Sequence[Any]) -> bool:
-    if low is None or high is None:
-        return True
-    place = bisect_left(values, low)
-    return place < len(values) and values[place] <= high
 
 
 def _conform(rows: pa.Table, spec: TableSpec) -> pa.Table:

@@ -69,8 +69,7 @@ def _pseudo_fakes(lake: Lake, opened: DeltaTable) -> None:
         lake,
         TableName.PSEUDO_FAKES,
         opened,
-        "SELECT old.*, faces.video_sha256 FROM old "
-        "JOIN faces ON faces.face_id = old.face_id AND faces.video_key = old.video_key",
+        "SELECT old.*, faces.video_sha256 FROM old JOIN faces ON faces.face_id = old.face_id",
     )
 
 

@@ -155,11 +155,13 @@ def catalog(
     from data_catalog import migrations, upkeep
     from data_catalog.lake import MIGRATE_COMMAND, SCHEMA_VERSION
 
-    tables = place_of(home, lake).lake
+    place = place_of(home, lake)
+    tables = place.lake
     if not upkeep.describe(tables):
         raise DataError(f"there are no tables at {tables.folder}: `difffake refresh` or `difffake run` makes them")
     if migrate:
-        changed = migrations.migrate(tables, lambda table: console.print(f"  {table} migrated"))
+        with place.lock():
+            changed = migrations.migrate(tables, lambda table: console.print(f"  {table} migrated"))
         console.print(f"{changed} tables migrated" if changed else "every table is of this version's schema already")
     facts = upkeep.describe(tables)
     if as_json:

@@ -63,7 +63,10 @@ OLD: dict[TableName, list[dict[str, Any]]] = {
         for key in ("ff/a", "ff/copy of a")
         for face in ("f1", "f2")
     ],
-    TableName.PSEUDO_FAKES: [filled(TableName.PSEUDO_FAKES, pseudo_fake_id="p", face_id="f1", video_key="ff/a")],
+    TableName.PSEUDO_FAKES: [
+        filled(TableName.PSEUDO_FAKES, pseudo_fake_id="p", face_id="f1", video_key="ff/a"),
+        filled(TableName.PSEUDO_FAKES, pseudo_fake_id="q", face_id="f1", video_key="ff/copy of a"),
+    ],
     TableName.EMBEDDINGS: [
         filled(TableName.EMBEDDINGS, face_id=face, backbone="b", video_key=key)
         for key in ("ff/a", "ff/copy of a")
@@ -109,7 +112,7 @@ def test_everything_hangs_on_content_afterwards_and_nothing_is_doubled(lake: Lak
     assert lake.read(TableName.PAIRS, ["video_sha256", "track_id", "base_id"]).to_pylist() == [
         {"video_sha256": "A", "track_id": 0, "base_id": "f1"}
     ]
-    assert lake.read(TableName.PSEUDO_FAKES, ["video_sha256"])["video_sha256"].to_pylist() == ["A"]
+    assert lake.read(TableName.PSEUDO_FAKES, ["video_sha256"])["video_sha256"].to_pylist() == ["A", "A"]
     scores = lake.read(TableName.SCORES, ["score", "track_id", "tracks_judged"]).sort_by("score").to_pylist()
     assert scores == [
         {"score": 1.5, "track_id": 0, "tracks_judged": 1},

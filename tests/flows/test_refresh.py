@@ -7,7 +7,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
+import cv2
 import fsspec
 import numpy as np
 import pyarrow.compute as pc
@@ -77,10 +79,8 @@ def statuses(lake: Lake) -> dict[str, str]:
 
 def test_every_layout_is_read_and_every_video_has_one_status(program: Program, tmp_path: Path) -> None:
     def write(path: Path) -> None:
-        rng = np.random.default_rng(abs(hash(path)) % 2**32)
+        rng = np.random.default_rng(crc32(str(path.relative_to(tmp_path)).encode()))
         if path.suffix in {".jpg", ".png"}:
-            import cv2
-
             cv2.imwrite(str(path), rng.integers(0, 255, (64, 64, 3)).astype(np.uint8))
         else:
             write_video(path, list(rng.integers(0, 255, (3, 48, 64, 3)).astype(np.uint8)), fps=10, crf=40)

@@ -29,7 +29,7 @@ from data_catalog.skipping import files_with
 from data_catalog.storage import Folder, remote_filesystem, storage_options
 from difffake.errors import DataError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MIGRATE_COMMAND = "difffake catalog --migrate"
 # deltalake 1.6 decodes a percent sign twice and panics on brackets.
 _UNUSABLE_CHARACTERS = frozenset("%[]")

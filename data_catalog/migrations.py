@@ -1,6 +1,7 @@
 """From one schema version of the lake to the next; each table on its own, so that a killed migration goes on.
 
 1 → 2: what is made of a video hangs on its content instead of its name; photos, people by track, and scans appear.
+2 → 3: a score table holds three scores beside the one that decides.
 """
 
 from collections.abc import Callable
@@ -37,7 +38,7 @@ def migrate(lake: Lake, on_table: Callable[[str], None] | None = None) -> int:
                 f"table {name.value} of {lake.folder} has schema {seen}; this version of difffake migrates "
                 f"{_OLDEST} to {SCHEMA_VERSION}"
             )
-        _TO_2[name](lake, opened)
+        _FROM[seen].get(name, _nothing)(lake, opened)
         lake.open_any(name).alter.set_table_description(describe_table(spec))
         changed += 1
         if on_table is not None:
@@ -93,14 +94,22 @@ def _pairs(lake: Lake, opened: DeltaTable) -> None:
     )
 
 
-def _scores(lake: Lake, opened: DeltaTable) -> None:
+# Until version 3 the differential score was the one that decided.
+_THREE_SCORES = "score AS differential, CAST(NULL AS DOUBLE) AS fusion"
+
+
+def _scores_of_1(lake: Lake, opened: DeltaTable) -> None:
     _rewrite(
         lake,
         TableName.SCORES,
         opened,
-        "SELECT *, CASE WHEN score IS NOT NULL THEN 0 END AS track_id, "
+        f"SELECT *, {_THREE_SCORES}, CASE WHEN score IS NOT NULL THEN 0 END AS track_id, "
         "CASE WHEN score IS NOT NULL THEN 1 ELSE 0 END AS tracks_judged FROM old",
     )
+
+
+def _scores_of_2(lake: Lake, opened: DeltaTable) -> None:
+    _rewrite(lake, TableName.SCORES, opened, f"SELECT *, {_THREE_SCORES} FROM old")
 
 
 def _without_doubles(_lake: Lake, opened: DeltaTable) -> None:
@@ -120,16 +129,19 @@ def _nothing(_lake: Lake, _opened: DeltaTable) -> None:
     """The table is as it was."""
 
 
-_TO_2: dict[TableName, Callable[[Lake, DeltaTable], None]] = {
-    TableName.VIDEOS: _videos,
-    TableName.EXTRACTION_LOG: _without_doubles,
-    TableName.FACES: _without_doubles,
-    TableName.PSEUDO_FAKES: _pseudo_fakes,
-    TableName.EMBEDDINGS: _embeddings,
-    TableName.PAIRS: _pairs,
-    TableName.SCORES: _scores,
-    TableName.SCANS: _nothing,
+_FROM: dict[int, dict[TableName, Callable[[Lake, DeltaTable], None]]] = {
+    1: {
+        TableName.VIDEOS: _videos,
+        TableName.EXTRACTION_LOG: _without_doubles,
+        TableName.FACES: _without_doubles,
+        TableName.PSEUDO_FAKES: _pseudo_fakes,
+        TableName.EMBEDDINGS: _embeddings,
+        TableName.PAIRS: _pairs,
+        TableName.SCORES: _scores_of_1,
+    },
+    2: {TableName.SCORES: _scores_of_2},
 }
+"""How each table comes from an older version to the current one; those not named are as they were."""
 
 
 def _columns(opened: DeltaTable) -> list[str]:

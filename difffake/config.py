@@ -19,8 +19,18 @@ AnomalyModel = Literal["gmm", "subspace_gmm", "ppca", "ledoit_wolf", "ocsvm", "k
 Compression = Literal["raw", "c23", "c40"]
 Role = Literal["train", "density", "validation", "calibration", "test"]
 SplitName = Literal["train", "val", "test", "none"]
+ScoreName = Literal["differential", "fake_probability", "fusion"]
 StageName = Literal[
-    "faces", "pseudo_fakes", "backbone", "embeddings", "pairs", "density", "calibration", "evaluation", "registry"
+    "faces",
+    "pseudo_fakes",
+    "backbone",
+    "embeddings",
+    "pairs",
+    "density",
+    "fusion",
+    "calibration",
+    "evaluation",
+    "registry",
 ]
 
 DATASET_NAME_PATTERN = "^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
@@ -146,6 +156,16 @@ class PairsConfig(Section):
 class DensityConfig(Section):
     """The anomaly model of differential features (method: Sec. 3.3 and 3.4 of the paper)."""
 
+    fit_on: tuple[Literal["density", "validation"], ...] = Field(
+        ("density",),
+        min_length=1,
+        description="Roles whose reals the density learns from. The backbone has seen those of density, as a rule, and "
+        "changes less between their faces than between those of strangers: validation holds strangers. Videos that "
+        "also serve fusion or calibration are then scored by densities that were fitted without their people.",
+    )
+    held_out_folds: int = Field(
+        5, ge=2, le=100, description="Groups of people for that; without effect where no video serves both."
+    )
     combination: Combination = Field("squared", description="How two embeddings become one vector.")
     l2_normalise: bool = Field(True, description="Scale every differential vector to length 1.")
     model: AnomalyModel = Field(
@@ -198,9 +218,27 @@ _SETTINGS_OF_MODEL: dict[AnomalyModel, frozenset[str]] = {
 """Which settings each anomaly model reads."""
 
 
+class FusionConfig(Section):
+    """How differential score and the backbone's own fake probability become one score (not in the paper).
+
+    Learnt on real validation videos and pseudo-fake copies of them: no fake is needed.
+    """
+
+    copies_per_video: int = Field(4, ge=1, le=1000, description="Pseudo-fake copies of each real validation video.")
+    jitter: float = Field(
+        0.005, ge=0, le=0.1, description="How far the blended-in face trembles from frame to frame, share of the side."
+    )
+    regularisation: float = Field(
+        1.0, gt=0, description="Inverse strength of the penalty on the two weights (scikit-learn's C)."
+    )
+
+
 class CalibrationConfig(Section):
     """How scores become p-values and a threshold."""
 
+    verdict: ScoreName = Field(
+        "differential", description="The score that decides; the others are calibrated and reported beside it."
+    )
     false_positive_rate: float = Field(0.05, gt=0, lt=1, description="Share of real videos a verdict may accuse.")
 
 
@@ -267,6 +305,7 @@ class ExperimentConfig(Section):
     backbone: BackboneConfig = BackboneConfig()
     pairs: PairsConfig = PairsConfig()
     density: DensityConfig = DensityConfig()
+    fusion: FusionConfig = FusionConfig()
     calibration: CalibrationConfig = CalibrationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     runner: RunnerConfig = RunnerConfig()

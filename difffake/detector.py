@@ -1,7 +1,8 @@
 """The one scoring path: evaluation, command line and MLflow all score through `Detector`.
 
 A detector is a folder that holds everything needed to score: how faces are cut, the network, how embeddings are
-combined, the density, the calibration, and where all of it came from. Scores are higher for more anomalous videos.
+combined, the density, the fusion, the calibrations, and where all of it came from. Scores are higher for more anomalous
+videos.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +21,11 @@ from difffake.backbone.checkpoints import load_weights
 from difffake.backbone.device import resolve_device
 from difffake.backbone.embed import embed_crops
 from difffake.backbone.embedder import Backbone
-from difffake.config import Combination, FacesConfig, PairsConfig
+from difffake.config import Combination, FacesConfig, PairsConfig, ScoreName
 from difffake.differential.calibration import Calibration
 from difffake.differential.combination import combine
 from difffake.differential.density import DensityModel, load_density
+from difffake.differential.fusion import Fusion, mean_log_odds
 from difffake.differential.pairs import draw_pairs
 from difffake.differential.scoring import video_score
 from difffake.errors import ArtefactError
@@ -31,12 +33,14 @@ from difffake.faces.extraction import extract_faces
 from difffake.faces.finder import FaceFinder, build_face_finder
 from difffake.faces.records import Extraction, ExtractionStatus, FaceRecord
 
-STAGE_VERSION = 2
-FORMAT_VERSION = 1
+STAGE_VERSION = 3
+FORMAT_VERSION = 2
 MANIFEST = "detector.json"
 WEIGHTS = "backbone.safetensors"
 DENSITY = "density.skops"
+FUSION = "fusion.json"
 CALIBRATION = "calibration.json"
+SCORE_NAMES: tuple[ScoreName, ...] = get_args(ScoreName)
 
 ScoreStatus = Literal["scored", "abstained", "failed"]
 Features = npt.NDArray[np.float32]
@@ -56,10 +60,12 @@ class VideoScore:
     Attributes:
         status: scored; abstained, when there is too little to judge; failed, when the video cannot be read.
         reason: why it was not scored.
-        score: minus the mean log-likelihood of the video's pairs, higher is more anomalous.
+        score: the one of the three below that decides; higher is more anomalous.
         p_value: share of real videos that score at least as high, in (0, 1].
         is_anomalous: whether the p-value is at or below the calibration's stated false-positive rate.
+        differential: minus the mean log-likelihood of the video's pairs.
         fake_probability: mean over faces of the backbone's own fake probability, in [0, 1].
+        fusion: both weighed together, in log-odds up to a constant; None in a detector without fusion.
         track_id: the person whose score it is, the most anomalous one; 0 is the main person.
         tracks_judged: people of the video that were scored.
         faces_used: faces of that person.
@@ -71,11 +77,22 @@ class VideoScore:
     score: float | None = None
     p_value: float | None = None
     is_anomalous: bool | None = None
+    differential: float | None = None
     fake_probability: float | None = None
+    fusion: float | None = None
     track_id: int | None = None
     tracks_judged: int = 0
     faces_used: int = 0
     pairs_used: int = 0
+
+    def value_of(self, name: ScoreName) -> float | None:
+        """One of the three scores; None where it is not there."""
+        values: dict[ScoreName, float | None] = {
+            "differential": self.differential,
+            "fake_probability": self.fake_probability,
+            "fusion": self.fusion,
+        }
+        return values[name]
 
 
 class Settings(BaseModel):
@@ -87,6 +104,7 @@ class Settings(BaseModel):
     pairs: PairsConfig
     combination: Combination
     l2_normalise: bool
+    verdict: ScoreName
     seed: int
     extraction: str
     face_models: dict[str, str]
@@ -99,7 +117,8 @@ class Detector:
         settings: how faces become pairs and pairs become vectors.
         backbone: the trained network.
         density: the fitted density of real pairs.
-        calibration: scores of held-out real videos; None while it is being calibrated.
+        fusion: weighs differential score and fake probability; None: there is no fused score.
+        calibrations: scores of held-out real videos, by name; without the verdict's the detector is not calibrated.
         provenance: JSON facts on configuration, data and code it was made from.
     """
 
@@ -108,15 +127,24 @@ class Detector:
         settings: Settings,
         backbone: Backbone,
         density: DensityModel,
-        calibration: Calibration | None,
+        fusion: Fusion | None = None,
+        calibrations: Mapping[ScoreName, Calibration] | None = None,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
+        if settings.verdict == "fusion" and fusion is None:
+            raise ArtefactError("the settings decide by the fused score, and no fusion was given")
         self.settings = settings
         self.backbone = backbone
         self.density = density
-        self.calibration = calibration
+        self.fusion = fusion
+        self.calibrations = dict(calibrations or {})
         self.provenance = dict(provenance or {})
         self._finder: FaceFinder | None = None
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """That of the score which decides."""
+        return self.calibrations.get(self.settings.verdict)
 
     @classmethod
     def load(cls, folder: Path, detector_weights: Path | None = None) -> Self:
@@ -142,7 +170,8 @@ class Detector:
             settings.model_copy(update={"faces": faces}),
             load_weights(folder / WEIGHTS),
             load_density(folder / DENSITY),
-            Calibration.from_json((folder / CALIBRATION).read_text(encoding="utf-8")),
+            Fusion.from_json((folder / FUSION).read_text(encoding="utf-8")) if FUSION in manifest["files"] else None,
+            _read_calibrations(folder / CALIBRATION),
             manifest["provenance"],
         )
 
@@ -156,12 +185,17 @@ class Detector:
             raise ArtefactError("a detector is saved after calibration, not before")
         (folder / WEIGHTS).write_bytes(weights.read_bytes())
         (folder / DENSITY).write_bytes(density.read_bytes())
-        (folder / CALIBRATION).write_text(self.calibration.to_json(), encoding="utf-8")
+        calibrations = {name: json.loads(made.to_json()) for name, made in sorted(self.calibrations.items())}
+        (folder / CALIBRATION).write_text(json.dumps(calibrations, indent=2), encoding="utf-8")
+        files = [WEIGHTS, DENSITY, CALIBRATION]
+        if self.fusion is not None:
+            (folder / FUSION).write_text(self.fusion.to_json(), encoding="utf-8")
+            files.append(FUSION)
         manifest = {
             "version": FORMAT_VERSION,
             "settings": self.settings.model_dump(mode="json", exclude={"faces": {"detector_weights"}}),
             "provenance": self.provenance,
-            "files": {name: _digest(folder / name) for name in (WEIGHTS, DENSITY, CALIBRATION)},
+            "files": {name: _digest(folder / name) for name in files},
         }
         text = json.dumps(manifest, indent=2, sort_keys=True, allow_nan=False)
         (folder / MANIFEST).write_text(text, encoding="utf-8")
@@ -213,15 +247,26 @@ class Detector:
             pairs = draw_pairs(face_ids, self.settings.pairs, self.settings.seed)
         if not pairs:
             return VideoScore("abstained", f"{len(face_ids)} faces give no pair to compare", faces_used=len(face_ids))
-        score = video_score(self.log_likelihood(face_ids, features, pairs))
-        return VideoScore(
+        differential = video_score(self.log_likelihood(face_ids, features, pairs))
+        scored = VideoScore(
             status="scored",
-            score=score,
-            p_value=None if self.calibration is None else self.calibration.p_value(score),
-            is_anomalous=None if self.calibration is None else self.calibration.is_anomalous(score),
+            differential=differential,
             fake_probability=float(np.mean(fake_probability, dtype=np.float64)),
+            fusion=None if self.fusion is None else self.fusion.score(differential, mean_log_odds(fake_probability)),
             faces_used=len(face_ids),
             pairs_used=len(pairs),
+        )
+        return self._decided(scored)
+
+    def _decided(self, scored: VideoScore) -> VideoScore:
+        score = scored.value_of(self.settings.verdict)
+        if score is None or self.calibration is None:
+            return replace(scored, score=score)
+        return replace(
+            scored,
+            score=score,
+            p_value=self.calibration.p_value(score),
+            is_anomalous=self.calibration.is_anomalous(score),
         )
 
     def log_likelihood(
@@ -268,6 +313,11 @@ def differences(
     bases = features[[place[base] for base, _ in pairs]]
     partners = features[[place[partner] for _, partner in pairs]]
     return combine(bases, partners, combination, l2_normalise)
+
+
+def _read_calibrations(path: Path) -> dict[ScoreName, Calibration]:
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return {name: Calibration.from_json(json.dumps(found[name])) for name in SCORE_NAMES if name in found}
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

@@ -65,4 +65,5 @@ def _warnings(outcome: Outcome) -> list[str]:
     records = outcome.records
     notes = list(records["density"].facts["warnings"])
     calibration = records["calibration"].facts
+    notes += [records["fusion"].facts["warning"]] if records["fusion"].facts["warning"] else []
     return notes + [calibration[name] for name in ("warning", "dependence") if calibration[name]]

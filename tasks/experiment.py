@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, get_args
@@ -142,6 +142,11 @@ def of_role(faces: pa.Table, role: str) -> pa.Table:
             "data.train_compression / data.test_compression."
         )
     return rows
+
+
+def of_roles(rows: pa.Table, roles: Sequence[str]) -> pa.Table:
+    """The rows of some roles, each of which must have one; raises as `of_role` does."""
+    return pa.concat_tables([of_role(rows, role) for role in roles])
 
 
 def digest_faces(faces: pa.Table) -> str:

@@ -42,7 +42,7 @@ DETECTOR_TAG = "difffake.detector"
 EVALUATION_TAG = "difffake.evaluation"
 PROTOCOL_TAG = "difffake.protocol"
 AUC_TAG = "difffake.auc"
-_TRAINING_SECTIONS = ("data", "faces", "pseudo_fakes", "backbone", "pairs", "density", "calibration")
+_TRAINING_SECTIONS = ("data", "faces", "pseudo_fakes", "backbone", "pairs", "density", "fusion", "calibration")
 _PYFUNC = Path(__file__).with_name("detector_pyfunc.py")
 _REQUIREMENTS = (
     "torch", "timm", "scikit-learn", "skops", "safetensors", "numpy", "pandas", "pydantic", "pyyaml", "av",
@@ -218,7 +218,9 @@ def _log_model(run_id: str, detector: Artefact) -> str:
         ColSpec(DataType.double, "score", required=False),
         ColSpec(DataType.double, "p_value", required=False),
         ColSpec(DataType.boolean, "is_anomalous", required=False),
+        ColSpec(DataType.double, "differential", required=False),
         ColSpec(DataType.double, "fake_probability", required=False),
+        ColSpec(DataType.double, "fusion", required=False),
         ColSpec(DataType.long, "faces_used"),
         ColSpec(DataType.long, "pairs_used"),
     ]

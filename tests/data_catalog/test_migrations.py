@@ -17,7 +17,7 @@ _GONE = {
     TableName.PSEUDO_FAKES: ("video_sha256",),
     TableName.EMBEDDINGS: ("video_sha256",),
     TableName.PAIRS: ("video_sha256", "track_id"),
-    TableName.SCORES: ("track_id", "tracks_judged"),
+    TableName.SCORES: ("track_id", "tracks_judged", "differential", "fusion"),
 }
 _KEYED_BY_NAME = (TableName.EMBEDDINGS, TableName.PAIRS)
 
@@ -113,12 +113,31 @@ def test_everything_hangs_on_content_afterwards_and_nothing_is_doubled(lake: Lak
         {"video_sha256": "A", "track_id": 0, "base_id": "f1"}
     ]
     assert lake.read(TableName.PSEUDO_FAKES, ["video_sha256"])["video_sha256"].to_pylist() == ["A", "A"]
-    scores = lake.read(TableName.SCORES, ["score", "track_id", "tracks_judged"]).sort_by("score").to_pylist()
+    columns = ["score", "differential", "fusion", "track_id", "tracks_judged"]
+    scores = lake.read(TableName.SCORES, columns).sort_by("score").to_pylist()
     assert scores == [
-        {"score": 1.5, "track_id": 0, "tracks_judged": 1},
-        {"score": None, "track_id": None, "tracks_judged": 0},
+        {"score": 1.5, "differential": 1.5, "fusion": None, "track_id": 0, "tracks_judged": 1},
+        {"score": None, "differential": None, "fusion": None, "track_id": None, "tracks_judged": 0},
     ]
     assert lake.count(TableName.SCANS) == 0
+
+
+def test_of_version_2_the_scores_alone_change(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    schema = pa.schema([f for f in TABLES[TableName.SCORES].schema if f.name not in ("differential", "fusion")])
+    uri = lake.folder.file_uri("scores")
+    DeltaTable.create(uri, schema=schema, description="scores (schema 2)")
+    row = {field.name: None for field in schema} | {
+        "video_key": "ff/a", "video_sha256": "A", "detector": "d", "status": "scored", "reason": "", "score": 2.5,
+        "tracks_judged": 1, "faces_used": 4, "pairs_used": 2,
+    }  # fmt: skip
+    write_deltalake(uri, pa.Table.from_pylist([row], schema=schema), mode="append")
+    assert migrate(lake) == 1
+    columns = ["score", "differential", "fusion", "faces_used"]
+    assert lake.read(TableName.SCORES, columns).to_pylist() == [
+        {"score": 2.5, "differential": 2.5, "fusion": None, "faces_used": 4}
+    ]
+    assert migrate(lake) == 0
 
 
 def test_migrating_again_changes_nothing(lake: Lake) -> None:

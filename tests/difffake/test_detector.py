@@ -7,9 +7,10 @@ import pytest
 from difffake.backbone.checkpoints import save_weights
 from difffake.backbone.embedder import build_backbone
 from difffake.config import BackboneConfig, FacesConfig, PairsConfig
-from difffake.detector import CALIBRATION, DENSITY, MANIFEST, WEIGHTS, Detector, Settings, differences
+from difffake.detector import CALIBRATION, DENSITY, FUSION, MANIFEST, WEIGHTS, Detector, Settings, differences
 from difffake.differential.calibration import fit_calibration
 from difffake.differential.density import GaussianMixtureDensity
+from difffake.differential.fusion import Fusion
 from difffake.differential.pairs import draw_pairs
 from difffake.errors import ArtefactError
 from difffake.faces.finder import build_face_finder
@@ -21,10 +22,12 @@ SETTINGS = Settings(
     pairs=PairsConfig(),
     combination="squared",
     l2_normalise=True,
+    verdict="differential",
     seed=3,
     extraction="test",
     face_models=build_face_finder(FacesConfig(detector="blazeface")).fingerprint_parts(),
 )
+FUSED = Fusion(centres=(1.0, -2.0), scales=(2.0, 4.0), weights=(3.0, 0.5), reals=12, pseudo_fakes=48)
 NAMES = [f"face{number}" for number in range(20)]
 
 
@@ -40,13 +43,14 @@ def detector() -> Detector:
     pairs = draw_pairs(NAMES, SETTINGS.pairs, SETTINGS.seed)
     training = [differences(NAMES, embeddings(seed, 20, width), pairs, "squared", True) for seed in range(20)]
     density = GaussianMixtureDensity(components=2, covariance="diag", covariance_floor=1e-6).fit(np.vstack(training))
-    uncalibrated = Detector(SETTINGS, backbone, density, None)
+    uncalibrated = Detector(SETTINGS, backbone, density)
     scores = []
     for seed in range(100, 120):
         scored = uncalibrated.score_faces(NAMES, embeddings(seed, 20, width), np.full(20, 0.5, np.float32))
         assert scored.score is not None
         scores.append(scored.score)
-    return Detector(SETTINGS, backbone, density, fit_calibration(scores, 0.05), {"made": "in a test"})
+    calibrations = {"differential": fit_calibration(scores, 0.05), "fusion": fit_calibration([-1.0, 4.0], 0.05)}
+    return Detector(SETTINGS, backbone, density, FUSED, calibrations, {"made": "in a test"})
 
 
 @pytest.fixture
@@ -68,6 +72,27 @@ def test_the_score_is_minus_the_mean_log_likelihood_of_the_differences(detector:
     assert scored.score == pytest.approx(-detector.density.log_likelihood(squares).mean(), rel=1e-5)
     assert scored.fake_probability == pytest.approx(0.5)
     assert (scored.status, scored.faces_used, scored.pairs_used) == ("scored", 20, 2)
+
+
+def test_the_fused_score_weighs_both(detector: Detector) -> None:
+    features = embeddings(7, 20, detector.backbone.embedding_dim)
+    scored = detector.score_faces(NAMES, features, np.full(20, 0.5, np.float32))
+    assert scored.differential is not None
+    # log(0.5 / 0.5) = 0: (0 − (−2)) / 4 · 0.5 = 0.25.
+    assert scored.fusion == pytest.approx((scored.differential - 1) / 2 * 3 + 0.25)
+    assert scored.score == scored.differential
+
+
+def test_the_score_that_the_settings_name_decides(detector: Detector) -> None:
+    settings = SETTINGS.model_copy(update={"verdict": "fusion"})
+    fused = Detector(settings, detector.backbone, detector.density, FUSED, detector.calibrations)
+    features = embeddings(7, 20, detector.backbone.embedding_dim)
+    scored = fused.score_faces(NAMES, features, np.full(20, 0.5, np.float32))
+    assert scored.score == scored.fusion
+    assert scored.score is not None
+    assert scored.p_value == fused.calibrations["fusion"].p_value(scored.score)
+    with pytest.raises(ArtefactError, match="no fusion"):
+        Detector(settings, detector.backbone, detector.density)
 
 
 def test_unnatural_change_scores_higher(detector: Detector) -> None:
@@ -98,13 +123,13 @@ def test_a_stored_detector_names_no_path_of_the_machine_it_was_made_on(detector:
     )
     save_weights(detector.backbone, tmp_path / "weights")
     detector.density.save(tmp_path / "density")
-    Detector(elsewhere, detector.backbone, detector.density, detector.calibration).save(
+    Detector(elsewhere, detector.backbone, detector.density, None, detector.calibrations).save(
         tmp_path, tmp_path / "weights", tmp_path / "density"
     )
     assert "secret" not in (tmp_path / MANIFEST).read_text()
 
 
-@pytest.mark.parametrize("name", [WEIGHTS, DENSITY, CALIBRATION])
+@pytest.mark.parametrize("name", [WEIGHTS, DENSITY, FUSION, CALIBRATION])
 def test_an_altered_or_missing_file_is_refused(folder: Path, name: str) -> None:
     with (folder / name).open("ab") as file:
         file.write(b"x")
@@ -129,14 +154,14 @@ def test_a_folder_that_is_no_detector_or_of_another_version_is_refused(folder: P
 
 def test_other_face_models_than_it_was_made_with_are_refused(detector: Detector, tmp_path: Path) -> None:
     changed = SETTINGS.model_copy(update={"face_models": {"blazeface": "another"}})
-    other = Detector(changed, detector.backbone, detector.density, detector.calibration)
+    other = Detector(changed, detector.backbone, detector.density, None, detector.calibrations)
     with pytest.raises(ArtefactError, match="face models"):
         other.score(tmp_path / "any.mp4")
 
 
 def test_without_calibration_it_cannot_be_saved(detector: Detector, tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match="calibration"):
-        Detector(SETTINGS, detector.backbone, detector.density, None).save(tmp_path, tmp_path, tmp_path)
+        Detector(SETTINGS, detector.backbone, detector.density).save(tmp_path, tmp_path, tmp_path)
 
 
 def test_one_face_gives_no_pair_and_so_no_verdict(detector: Detector) -> None:

@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from difffake.config import PseudoFakesConfig
+from difffake.errors import DegenerateMaskError
+from difffake.pseudofakes.forged_video import forge_video
+from difffake.pseudofakes.generator import apply_recipe
+from difffake.pseudofakes.recipe import draw_recipe
+from tests.helpers.landmarks import canonical_landmarks, textured_face
+
+SIZE_PX = 96
+
+
+@pytest.fixture(scope="module")
+def face() -> tuple[np.ndarray, np.ndarray]:
+    return textured_face(SIZE_PX), canonical_landmarks(SIZE_PX)
+
+
+def test_a_video_is_forged_alike_and_trembles(face: tuple[np.ndarray, np.ndarray]) -> None:
+    crop, landmarks = face
+    config = PseudoFakesConfig(mask_weights={"mouth": 1}, blend_ratios=(1.0,), colour_strength="strong")
+    made = forge_video([crop] * 3, np.stack([landmarks] * 3), config, 0.01, np.random.default_rng(0))
+    images = [image for image in made if image is not None]
+    assert len(images) == 3
+    changed = [np.abs(image.astype(int) - crop).sum(axis=2) > 12 for image in images]
+    # The same part of the face in all, never quite the same.
+    assert all((changed[0] & other).sum() > 0.5 * changed[0].sum() for other in changed[1:])
+    assert not np.array_equal(images[0], images[1])
+
+
+def test_without_trembling_only_the_bending_differs(face: tuple[np.ndarray, np.ndarray]) -> None:
+    crop, landmarks = face
+    config = PseudoFakesConfig(elastic_alpha=0.0)
+    first, second = forge_video([crop] * 2, np.stack([landmarks] * 2), config, 0.0, np.random.default_rng(1))
+    assert first is not None
+    assert second is not None
+    assert np.array_equal(first, second)
+    recipe = draw_recipe(config, np.random.default_rng(1))
+    assert np.array_equal(first, apply_recipe(crop, landmarks, recipe).fake)
+
+
+def test_a_face_without_a_mask_is_left_out_and_none_at_all_is_an_error(face: tuple[np.ndarray, np.ndarray]) -> None:
+    crop, landmarks = face
+    nowhere = np.full_like(landmarks, -500)
+    made = forge_video([crop] * 2, np.stack([landmarks, nowhere]), PseudoFakesConfig(), 0.005, np.random.default_rng(2))
+    assert [image is None for image in made] == [False, True]
+    with pytest.raises(DegenerateMaskError):
+        forge_video([crop], nowhere[None], PseudoFakesConfig(), 0.005, np.random.default_rng(2))

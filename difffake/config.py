@@ -253,7 +253,26 @@ class DataConfig(Section):
     """Which files of a dataset train and test the method."""
 
     train_compression: Compression = Field("raw", description="Quality of the videos the method learns from.")
-    test_compression: Compression = Field("c23", description="Quality of the videos it is calibrated on and judged on.")
+    test_compression: Compression | tuple[Compression, ...] = Field(
+        "c23",
+        min_length=1,
+        description="Quality of the videos it is calibrated on and judged on: raw, c23, c40, or a list of them, each "
+        "of which is judged by itself; the first is the calibration's.",
+    )
+
+    @field_validator("test_compression", mode="after")
+    @classmethod
+    def _one_or_several_different(cls, value: Compression | tuple[Compression, ...]) -> Any:
+        if isinstance(value, str):
+            return value
+        if len(set(value)) < len(value):
+            raise ValueError("a quality is listed twice")
+        return value[0] if len(value) == 1 else value
+
+    @property
+    def test_compressions(self) -> tuple[Compression, ...]:
+        """Every quality that is judged; the calibration's first."""
+        return (self.test_compression,) if isinstance(self.test_compression, str) else self.test_compression
 
 
 class DatasetSpec(Section):
@@ -321,20 +340,54 @@ class ExperimentConfig(Section):
 def load_config(path: Path) -> ExperimentConfig:
     """Read and validate one experiment file.
 
+    A file may name another it `extends`, relative to its own folder: its sections are laid over the other's, key by
+    key; lists and single values replace the other's.
+
     Raises:
-        ConfigError: the file is missing, is not a YAML mapping, or a key or value is not allowed; one line each.
+        ConfigError: a file is missing, is not a YAML mapping or extends itself, or a key or value is not allowed; one
+            line each.
     """
+    return parse_config(_read_layers(path, ()), source=str(path))
+
+
+def _read_layers(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
+    """The content of a file, laid over that of the file it extends."""
+    content = _read_mapping(path, extended_by)
+    parent = content.pop("extends", None)
+    if parent is None:
+        return content
+    if not isinstance(parent, str):
+        raise ConfigError(f"`extends` of {path} must name one YAML file, relative to it; seen: {parent!r:.80}")
+    chain = (*extended_by, path.resolve())
+    other = (path.parent / parent).resolve()
+    if other in chain:
+        told = " → ".join(step.name for step in (*chain[chain.index(other) :], other))
+        raise ConfigError(f"{path} extends itself: {told}; one of them must stand alone")
+    return _laid_over(_read_layers(other, chain), content)
+
+
+def _read_mapping(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
+    wanted_by = f", which {extended_by[-1]} extends" if extended_by else ""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error}") from error
+        raise ConfigError(f"cannot read the configuration {path}{wanted_by}: {error}") from error
     try:
         content: Any = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path} must hold a mapping of sections (name, faces, backbone, …), not {content!r:.80}")
-    return parse_config(content, source=str(path))
+    return content
+
+
+def _laid_over(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(lower)
+    for key, value in upper.items():
+        below = merged.get(key)
+        both_are_sections = isinstance(below, dict) and isinstance(value, dict)
+        merged[key] = _laid_over(below, value) if both_are_sections else value
+    return merged
 
 
 def parse_config(content: dict[str, Any], source: str) -> ExperimentConfig:

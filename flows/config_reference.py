@@ -9,8 +9,9 @@ from difffake.config import DatasetSpec, ExperimentConfig, Section
 _INTRODUCTION = """# Configuration
 
 An experiment is one YAML file of `configs/`. Keys left out have the defaults below, which are the paper's values
-(arXiv 2502.16247); unknown keys are errors. `difffake config FILE` validates a file and prints it in full. This page is
-made by `difffake config --markdown`.
+(arXiv 2502.16247); unknown keys are errors. A file that says `extends: other.yaml` (relative to it) is laid over the
+other, key by key; its lists and values replace the other's. `difffake config FILE` validates a file and prints it in
+full. This page is made by `difffake config --markdown`.
 """
 _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 

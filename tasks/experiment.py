@@ -65,7 +65,7 @@ class Experiment:
     def roles(self) -> pa.Table:
         """Which video is for what; see `assign_roles.sql`."""
         data = self.config.data
-        parameters = {"train_compression": data.train_compression, "test_compression": data.test_compression}
+        parameters = {"train_compression": data.train_compression, "test_compressions": list(data.test_compressions)}
         wanted = [
             {"dataset": dataset.name, "role": role, "split": split}
             for dataset in self.datasets

@@ -63,10 +63,10 @@ def scan(lake: Lake, root: Path) -> tuple[int, int, int, int, int]:
     return counts(take_inventory(lake, spec(root), workers=2))
 
 
-def assign(lake: Lake, train_compression: str = "c23", test_compression: str = "c23") -> pa.Table:
+def assign(lake: Lake, train_compression: str = "c23", test_compressions: tuple[str, ...] = ("c23",)) -> pa.Table:
     splits = {"train": "train", "density": "train", "validation": "val", "calibration": "val", "test": "test"}
     roles = pa.Table.from_pylist([{"dataset": "ff", "role": role, "split": split} for role, split in splits.items()])
-    parameters = {"train_compression": train_compression, "test_compression": test_compression}
+    parameters = {"train_compression": train_compression, "test_compressions": list(test_compressions)}
     return lake.query("assign_roles", parameters, {"dataset_roles": roles})
 
 
@@ -240,10 +240,21 @@ def test_people_carry_the_name_space_of_their_dataset(lake: Lake, root: Path, tm
     assert [video(lake, name)["identity"] for name in ("000", "001")] == ["ffpp:000", "anna"]
 
 
+def test_test_videos_of_every_quality_asked_for_are_judged(lake: Lake, root: Path) -> None:
+    (root / "splits/test.json").write_text('[["004", "005"]]')
+    for place in ("youtube/c23/videos/004.mp4", "youtube/c40/videos/004.mp4", "youtube/raw/videos/004.mp4"):
+        clip(root / "original_sequences" / place, len(place))
+    scan(lake, root)
+    rows = assign(lake, "c23", ("c40", "raw")).to_pylist()
+    judged = [(row["dataset"], row["compression"], row["video_key"]) for row in rows if row["role"] == "test"]
+    assert judged == [("ff", "c40", "ff/youtube/c40/004"), ("ff", "raw", "ff/youtube/raw/004")]
+
+
 def test_roles_follow_split_label_and_quality(lake: Lake, root: Path) -> None:
     clip(root / "original_sequences/youtube/c40/videos/002.mp4", 5)
     scan(lake, root)
-    roles = assign(lake, "c23", "c40").select(["role", "video_key"]).to_pylist()
+    roles = assign(lake, "c23", ("c40", "c23")).select(["role", "video_key"]).to_pylist()
+    # Calibrated on the first of the test qualities alone.
     assert [tuple(row.values()) for row in roles] == [
         ("calibration", "ff/youtube/c40/002"),
         ("density", "ff/youtube/c23/000"),

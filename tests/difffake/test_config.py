@@ -1,6 +1,8 @@
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from difffake.config import ExperimentConfig, load_config, parse_config
 from difffake.errors import ConfigError
@@ -11,6 +13,87 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_shipped_configuration_validates_under_its_own_name(path: Path) -> None:
     assert load_config(path).name == path.stem
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "protocols").glob("*.yaml")), ids=lambda path: path.stem)
+def test_protocols_are_the_paper_with_datasets_of_their_own(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in re.findall(r"\$\{(\w+)\}", path.read_text() + (CONFIGS / "protocols/cross_dataset.yaml").read_text()):
+        monkeypatch.setenv(name, f"/data/{name}")
+    protocol, paper = load_config(path), load_config(CONFIGS / "paper.yaml")
+
+    assert protocol.name == path.stem
+    assert protocol.datasets[0].root == "/data/FACEFORENSICS_ROOT"
+    assert all(set(spec.roles or ()) == {"test"} for spec in protocol.datasets[1:])
+    learnt = ("faces", "pseudo_fakes", "backbone", "pairs", "density", "calibration")
+    assert all(getattr(protocol, section) == getattr(paper, section) for section in learnt)
+    assert protocol.data.train_compression == paper.data.train_compression
+    assert protocol.data.test_compressions[0] == paper.data.test_compression
+
+
+def test_a_protocol_without_its_folders_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FACEFORENSICS_ROOT", raising=False)
+    with pytest.raises(ConfigError, match="environment variable that is not set"):
+        load_config(CONFIGS / "protocols/cross_quality.yaml")
+
+
+def _write(path: Path, content: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_a_file_is_laid_over_the_one_it_extends(tmp_path: Path) -> None:
+    base = {
+        "name": "base",
+        "faces": {"frames_per_video": 7, "crop_size_px": 96},
+        "pseudo_fakes": {"blend_ratios": [0.5, 1.0], "mask_weights": {"full_face": 1, "eyes": 1}},
+    }
+    _write(tmp_path / "base.yaml", base)
+    middle = {"extends": "../base.yaml", "faces": {"crop_size_px": 128}, "pseudo_fakes": {"blend_ratios": [1.0]}}
+    _write(tmp_path / "deep/middle.yaml", middle)
+    top = {"extends": "deep/middle.yaml", "name": "top", "pseudo_fakes": {"mask_weights": {"eyes": 0}}}
+    config = load_config(_write(tmp_path / "top.yaml", top))
+
+    # Mappings merge, lists and values replace.
+    assert (config.name, config.faces.frames_per_video, config.faces.crop_size_px) == ("top", 7, 128)
+    assert config.pseudo_fakes.blend_ratios == (1.0,)
+    assert config.pseudo_fakes.mask_weights == {"full_face": 1, "eyes": 0}
+    # What a file extends is no part of the configuration: the same values written out are the same configuration.
+    whole = base | {"name": "top", "faces": {"frames_per_video": 7, "crop_size_px": 128}}
+    whole["pseudo_fakes"] = {"blend_ratios": [1.0], "mask_weights": {"full_face": 1, "eyes": 0}}
+    assert config == parse_config(whole, "test")
+
+
+def test_files_that_extend_each_other_are_refused(tmp_path: Path) -> None:
+    for name, other in (("a", "b"), ("b", "c"), ("c", "b")):
+        _write(tmp_path / f"{name}.yaml", {"extends": f"{other}.yaml"})
+    with pytest.raises(ConfigError, match=r"extends itself: b\.yaml → c\.yaml → b\.yaml"):
+        load_config(tmp_path / "a.yaml")
+    with pytest.raises(ConfigError, match=r"extends itself: self\.yaml → self\.yaml"):
+        load_config(_write(tmp_path / "self.yaml", {"extends": "self.yaml"}))
+
+
+def test_what_a_file_extends_is_read_with_the_same_care(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot read.*gone\.yaml, which .*top\.yaml extends"):
+        load_config(_write(tmp_path / "top.yaml", {"extends": "gone.yaml"}))
+    with pytest.raises(ConfigError, match=r"must name one YAML file.*\['a', 'b'\]"):
+        load_config(_write(tmp_path / "top.yaml", {"extends": ["a", "b"]}))
+    (tmp_path / "list.yaml").write_text("- a\n")
+    with pytest.raises(ConfigError, match=r"list\.yaml must hold a mapping"):
+        load_config(_write(tmp_path / "top.yaml", {"extends": "list.yaml"}))
+
+
+def test_one_or_several_test_qualities() -> None:
+    def data(value: object) -> object:
+        return parse_config({"data": {"test_compression": value}}, "test.yaml").data
+
+    assert data("c40").test_compressions == ("c40",)
+    assert data(["c40", "raw"]).test_compressions == ("c40", "raw")
+    # A list of one is that one: nothing that hangs on the configuration's digest changes.
+    assert data(["c23"]) == data("c23")
+    for wrong, message in (([], "at least 1"), (["c23", "c23"], "listed twice"), (["c24"], "'c23'")):
+        with pytest.raises(ConfigError, match=message):
+            data(wrong)
 
 
 def test_the_paper_configuration_states_the_defaults() -> None:

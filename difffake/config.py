@@ -385,8 +385,7 @@ def _laid_over(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
     merged = dict(lower)
     for key, value in upper.items():
         below = merged.get(key)
-        both_are_sections = isinstance(below, dict) and isinstance(value, dict)
-        merged[key] = _laid_over(below, value) if both_are_sections else value
+        merged[key] = _laid_over(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
     return merged
 
 

@@ -14,10 +14,12 @@ class RocCounts:
     """Videos called fake at each distinct score, the highest first, under R weightings.
 
     Attributes:
+        scores: (T,) distinct scores, descending.
         true_positives: (R, T + 1) weighted fakes at or above the t-th highest of T distinct scores; column 0 is 0.
         false_positives: (R, T + 1) weighted reals, likewise.
     """
 
+    scores: Floats
     true_positives: Integers
     false_positives: Integers
 
@@ -34,7 +36,7 @@ class RocCounts:
     def where_defined(self) -> "RocCounts":
         """Only the weightings with both a real and a fake; every metric needs them."""
         defined = (self.fakes > 0).ravel() & (self.reals > 0).ravel()
-        return RocCounts(self.true_positives[defined], self.false_positives[defined])
+        return RocCounts(self.scores, self.true_positives[defined], self.false_positives[defined])
 
 
 class RankedVideos:
@@ -50,13 +52,14 @@ class RankedVideos:
         descending = scores[self._order]
         # Tied videos enter together: the curve has one point a distinct score.
         self._last_of_ties = np.flatnonzero(np.append(descending[:-1] != descending[1:], True))
+        self._scores = descending[self._last_of_ties]
         self._is_fake = labels[self._order]
 
     def count(self, weights: Integers) -> RocCounts:
         """(R, N) weights, how often each video counts, to R curves."""
         sorted_weights = weights[:, self._order]
         fakes = sorted_weights * self._is_fake
-        return RocCounts(self._accumulate(fakes), self._accumulate(sorted_weights - fakes))
+        return RocCounts(self._scores, self._accumulate(fakes), self._accumulate(sorted_weights - fakes))
 
     def _accumulate(self, counts: Integers) -> Integers:
         at_scores = np.cumsum(counts, axis=1)[:, self._last_of_ties]
@@ -90,6 +93,21 @@ def equal_error_rate_of_curve(counts: RocCounts) -> Floats:
     rate_before, rate_after = (np.take_along_axis(false_positive, at, axis=1) for at in (after - 1, after))
     share = excess_before / (excess_before - excess_after)
     return np.asarray(rate_before + share * (rate_after - rate_before)).ravel()
+
+
+def true_positive_rate_of_curve(counts: RocCounts, false_positive_rate: float) -> Floats:
+    """(R,) largest shares of fakes that a threshold finds while it accuses at most this share of reals."""
+    is_allowed = counts.false_positives / counts.reals <= false_positive_rate
+    rates: Floats = np.max(np.where(is_allowed, counts.true_positives, 0), axis=1) / counts.fakes.ravel()
+    return rates
+
+
+def balanced_accuracy_of_curve(counts: RocCounts, threshold: float) -> Floats:
+    """(R,) means of the shares of fakes at or above the threshold and of reals below it."""
+    above = int(np.count_nonzero(counts.scores >= threshold))
+    found = counts.true_positives[:, above] / counts.fakes.ravel()
+    accused = counts.false_positives[:, above] / counts.reals.ravel()
+    return np.asarray((found + 1 - accused) / 2)
 
 
 def true_positive_rates_on_grid(counts: RocCounts, false_positive_rates: Floats) -> Floats:

@@ -1,22 +1,17 @@
-"""The figures of a report, each a `matplotlib.figure.Figure` for the caller to save."""
+"""The figures of training and calibration, each a `matplotlib.figure.Figure` for the caller to save."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from sklearn.metrics import roc_curve
 
-from difffake.config import EvaluationConfig
 from difffake.differential.calibration import Calibration
-from difffake.evaluation.bootstrap import bootstrap_roc_band
 from difffake.evaluation.plot_style import (
     FAINT,
     FAKE,
     GROUP_COLOURS,
-    GROUP_LINES,
     INK,
     REAL,
     Floats,
@@ -27,75 +22,11 @@ from difffake.evaluation.plot_style import (
     number,
     score_limits,
 )
-from difffake.evaluation.score_lanes import HISTOGRAM_FROM, LANE_CENTRE, draw_lane, draw_threshold, score_lanes
-from difffake.evaluation.table import OVERALL, EvaluationRow, VideoResult
-from difffake.randomness import derive_rng
 
 LISTED_VIDEOS = 12
 """Most highlighted videos a legend lists by name."""
 
-SCORE_LABEL = "Score: negative mean log-likelihood of a video's pairs (higher is more anomalous)"
-
-
-def roc_figure(
-    videos: Sequence[VideoResult], rows: Sequence[EvaluationRow], config: EvaluationConfig, seed: int
-) -> Figure:
-    """ROC curves of all fakes, with a bootstrap band, and of each manipulation.
-
-    Args:
-        videos: what was evaluated.
-        rows: the table of these videos (`difffake.evaluation.table.evaluate_videos`).
-        config: resamples and confidence of the band.
-        seed: the experiment's.
-    """
-    figure = new_figure(8.4, 5.0)
-    axes = figure.subplots()
-    dress(axes, "Receiver operating characteristic", "False-positive rate", "True-positive rate")
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", anchor="W")
-    overall = next(row for row in rows if row.group == OVERALL)
-    if overall.metrics is None:
-        explain_absence(axes, f"No curve: {overall.reasons['auc']}.")
-        return figure
-    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=":")
-    _draw_roc_band(axes, videos, config, seed)
-    axes.plot(*_roc_points(videos, OVERALL), color=INK, linewidth=2.2, zorder=4, label=_roc_label(overall))
-    for index, row in enumerate(row for row in rows if row.group != OVERALL):
-        if row.metrics is None:
-            axes.plot([], [], linestyle="none", label=_roc_label(row))
-        else:
-            points = _roc_points(videos, row.group)
-            axes.plot(*points, linewidth=1.5, zorder=3, label=_roc_label(row), **_group_style(index))
-    legend_beside(axes, f"AUC [{config.confidence:.0%} interval over identities]")
-    return figure
-
-
-def score_histogram_figure(videos: Sequence[VideoResult], threshold: float | None = None) -> Figure:
-    """One lane of scores for the reals and one for each manipulation: every video a dot, many a histogram too.
-
-    Extreme scores are drawn as triangles at the axis' edge, and counted there.
-    """
-    lanes = score_lanes(videos)
-    lane_height_in = 0.95 if any(len(lane.scores) >= HISTOGRAM_FROM for lane in lanes) else 0.6
-    figure = new_figure(8.4, 1.7 + lane_height_in * max(len(lanes), 1))
-    axes = figure.subplots()
-    dress(axes, "Scores of the test videos", SCORE_LABEL, "", title_gap_pt=20)
-    if not lanes:
-        explain_absence(axes, "No video was scored.")
-        return figure
-    everything = np.concatenate([lane.scores for lane in lanes])
-    limits = score_limits(everything, [] if threshold is None else [threshold])
-    bins = np.linspace(*limits, int(np.clip(2 * np.sqrt(len(everything)), 12, 60)))
-    for base, lane in enumerate(reversed(lanes)):
-        draw_lane(axes, lane, bins, base)
-    axes.set_yticks(
-        np.arange(len(lanes)) + LANE_CENTRE, [f"{lane.name}\nn = {len(lane.scores)}" for lane in reversed(lanes)]
-    )
-    axes.set(xlim=limits, ylim=(-0.38, len(lanes) - 0.3))
-    axes.grid(visible=False, axis="y")
-    axes.tick_params(axis="y", length=0, labelsize=9)
-    if threshold is not None:
-        draw_threshold(axes, lanes, threshold)
-    return figure
+SCORE_LABEL = "Score: minus the mean log-likelihood of a video's pairs (higher is more anomalous)"
 
 
 def training_curves_figure(history: Sequence[Mapping[str, float]]) -> Figure:
@@ -165,47 +96,6 @@ def calibration_figure(calibration: Calibration, highlighted: Sequence[tuple[str
     if calibration.warning is not None:
         figure.supxlabel(f"Note: {calibration.warning}.", fontsize=8, color=FAKE, wrap=True)
     return figure
-
-
-def _labels_and_scores(videos: Sequence[VideoResult], group: str) -> tuple[list[int], list[float]]:
-    chosen = [
-        (video.label, video.score)
-        for video in videos
-        if video.score is not None and (video.label == 0 or group in (OVERALL, video.manipulation))
-    ]
-    return [label for label, _ in chosen], [score for _, score in chosen]
-
-
-def _roc_points(videos: Sequence[VideoResult], group: str) -> tuple[Floats, Floats]:
-    false_positive, true_positive, _ = roc_curve(*_labels_and_scores(videos, group), drop_intermediate=False)
-    return false_positive, true_positive
-
-
-def _roc_label(row: EvaluationRow) -> str:
-    name = "All fakes" if row.group == OVERALL else row.group
-    if row.metrics is None:
-        return f"{name}: {row.reasons['auc']}"
-    interval = row.intervals["auc"]
-    bounds = f"[{interval.low:.3f}, {interval.high:.3f}]" if interval.reason is None else "[not estimable]"
-    people = f"{row.n_identities} identit{'ies' if row.n_identities != 1 else 'y'}"
-    return f"{name}   {row.metrics.auc:.3f} {bounds}\n{row.n_fake} fake, {row.n_real} real, {people}"
-
-
-def _draw_roc_band(axes: Axes, videos: Sequence[VideoResult], config: EvaluationConfig, seed: int) -> None:
-    labels, scores = _labels_and_scores(videos, OVERALL)
-    identities = [video.identity for video in videos if video.score is not None]
-    rng = derive_rng(seed, "evaluation", "roc_band")
-    grid = np.linspace(0, 1, 201)
-    band = bootstrap_roc_band(labels, scores, identities, grid, config.bootstrap_resamples, config.confidence, rng)
-    if band is not None:
-        axes.fill_between(grid, band.low, band.high, color=INK, alpha=0.12, linewidth=0)
-
-
-def _group_style(index: int) -> dict[str, Any]:
-    return {
-        "color": GROUP_COLOURS[index % len(GROUP_COLOURS)],
-        "linestyle": GROUP_LINES[index % len(GROUP_LINES)],
-    }
 
 
 def _mark_best(axes: Axes, epochs: Floats, values: Floats) -> None:

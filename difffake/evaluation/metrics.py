@@ -1,5 +1,6 @@
 """How well scores separate fakes from reals: label 1 is fake, a higher score is more anomalous."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,9 +9,6 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from difffake.errors import EvaluationError
 from difffake.evaluation.curves import RankedVideos, equal_error_rate_of_curve
-
-REPORTED_FALSE_POSITIVE_RATE = 0.05
-"""Where the true-positive rate is reported."""
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -23,7 +21,9 @@ class MetricSet:
     auc: float
     average_precision: float
     equal_error_rate: float
+    true_positive_rate_at_1_percent: float
     true_positive_rate_at_5_percent: float
+    true_positive_rate_at_10_percent: float
     balanced_accuracy_at_best_threshold: float
 
 
@@ -33,7 +33,9 @@ def compute_metrics(labels: npt.ArrayLike, scores: npt.ArrayLike) -> MetricSet:
         auc=auc(labels, scores),
         average_precision=average_precision(labels, scores),
         equal_error_rate=equal_error_rate(labels, scores),
-        true_positive_rate_at_5_percent=true_positive_rate_at(labels, scores, REPORTED_FALSE_POSITIVE_RATE),
+        true_positive_rate_at_1_percent=true_positive_rate_at(labels, scores, 0.01),
+        true_positive_rate_at_5_percent=true_positive_rate_at(labels, scores, 0.05),
+        true_positive_rate_at_10_percent=true_positive_rate_at(labels, scores, 0.1),
         balanced_accuracy_at_best_threshold=balanced_accuracy_at_best_threshold(labels, scores),
     )
 
@@ -56,7 +58,10 @@ def equal_error_rate(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
 
 
 def true_positive_rate_at(labels: npt.ArrayLike, scores: npt.ArrayLike, false_positive_rate: float) -> float:
-    """The largest share of fakes that a threshold finds while it accuses at most this share of reals."""
+    """The largest share of fakes that a threshold finds while it accuses at most this share of reals.
+
+    Fewer reals than 1/rate cannot resolve the rate: not one of them may be accused then.
+    """
     false_positive, true_positive, _ = roc_curve(*checked_scores(labels, scores), drop_intermediate=False)
     return float(true_positive[false_positive <= false_positive_rate].max())
 
@@ -76,6 +81,19 @@ def balanced_accuracy_at_best_threshold(labels: npt.ArrayLike, scores: npt.Array
     """
     false_positive, true_positive, _ = roc_curve(*checked_scores(labels, scores), drop_intermediate=False)
     return float((1 + np.max(true_positive - false_positive)) / 2)
+
+
+def with_unscored_at_worst(labels: npt.ArrayLike, scores: Sequence[float | None]) -> Floats:
+    """(N,) ranks of the scores, in which a video without one counts as judged as wrongly as can be.
+
+    Such a fake ranks below every score, as least anomalous, and such a real above every score: metrics of these ranks
+    are those of a user for whom "no answer" is an error. No metric but those of a threshold needs more than ranks.
+    """
+    is_missing = np.array([score is None for score in scores], dtype=np.bool_)
+    _, ranks = np.unique([score for score in scores if score is not None], return_inverse=True)
+    worst = np.where(np.asarray(labels) == 1, -1.0, float(len(scores)))
+    worst[~is_missing] = ranks
+    return worst
 
 
 def checked_scores(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Integers, Floats]:

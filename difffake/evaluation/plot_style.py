@@ -14,6 +14,13 @@ GROUP_COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195
 """Okabe & Ito's palette, for eyes of every kind, and two more; the line styles tell groups apart as well."""
 GROUP_LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), "-.", (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 2)))
 
+SCORE_COLOURS = {"differential": "#0072B2", "fake_probability": "#D55E00", "fusion": "#009E73"}
+SCORE_TITLES = {
+    "differential": "Differential: minus the mean log-likelihood of a video's pairs",
+    "fake_probability": "Backbone alone: mean fake probability of a video's faces",
+    "fusion": "Fusion of both",
+}
+
 OUTLIER_SPREADS = 4.0
 """Scores further than this many interquartile ranges beyond the quartiles are drawn at the axis' edge."""
 
@@ -61,6 +68,11 @@ def legend_beside(axes: Axes, title: str | None = None) -> None:
         title_fontsize=8.5,
     )
     legend.set_alignment("left")
+
+
+def score_colour(score: str, index: int) -> str:
+    """The colour of a score wherever it is drawn; of an unknown name, by its place among the scores."""
+    return SCORE_COLOURS.get(score, GROUP_COLOURS[(index + 2) % len(GROUP_COLOURS)])
 
 
 def number(value: float) -> str:

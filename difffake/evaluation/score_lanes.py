@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from difffake.evaluation.plot_style import FAKE, INK, REAL, Floats, number
-from difffake.evaluation.table import VideoResult
+from difffake.evaluation.results import VideoResult
 
 HISTOGRAM_FROM = 12
 """Fewer videos than this are shown as dots alone: their histogram would be noise."""
@@ -24,22 +24,23 @@ class Lane(NamedTuple):
     scores: Floats
 
 
-def score_lanes(videos: Sequence[VideoResult]) -> list[Lane]:
-    """The reals, then each manipulation by name, then fakes of unknown making; no empty lane."""
+def score_lanes(videos: Sequence[VideoResult], score: str) -> list[Lane]:
+    """The reals, then each manipulation by name, then fakes of unknown making; a lane may be empty."""
     fakes = [video for video in videos if video.label == 1]
     names = sorted({video.manipulation for video in fakes if video.manipulation is not None})
     members = [("Real", REAL, [video for video in videos if video.label == 0])]
     members += [(name, FAKE, [video for video in fakes if video.manipulation == name]) for name in names]
     members += [("Other fakes" if names else "Fake", FAKE, [video for video in fakes if video.manipulation is None])]
-    lanes = [
-        Lane(name, colour, np.array([video.score for video in lane if video.score is not None]))
+    return [
+        Lane(name, colour, np.array([value for video in lane if (value := video.scores.get(score)) is not None]))
         for name, colour, lane in members
     ]
-    return [lane for lane in lanes if len(lane.scores)]
 
 
 def draw_lane(axes: Axes, lane: Lane, bins: Floats, base: int) -> None:
     """Dots below the height `base` and a histogram above it, or large dots alone where the videos are few."""
+    if not len(lane.scores):
+        return
     low, high = bins[0], bins[-1]
     inside = lane.scores[(lane.scores >= low) & (lane.scores <= high)]
     # Spread in a fixed pattern (the golden section), so that equal scores stay visible.
@@ -89,6 +90,8 @@ def draw_threshold(axes: Axes, lanes: Sequence[Lane], threshold: float) -> None:
         color=INK,
     )
     for base, lane in enumerate(reversed(lanes)):
+        if not len(lane.scores):
+            continue
         axes.annotate(
             f"{np.mean(lane.scores >= threshold):.0%} called fake",
             (1.0, base + LANE_CENTRE),

@@ -1,250 +1,200 @@
-"""The evaluation's table: all fakes, then each manipulation's fakes, against all test reals."""
+"""The evaluation's table: a row for each group of fakes, each score, at the level of videos and of pairs or frames."""
 
-import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from statistics import median
-from typing import Literal
+
+import numpy as np
 
 from difffake.config import EvaluationConfig
 from difffake.errors import EvaluationError
 from difffake.evaluation.bootstrap import CurveMetric, Interval, bootstrap_intervals
-from difffake.evaluation.curves import area_under_curve, average_precision_of_curve, equal_error_rate_of_curve
-from difffake.evaluation.metrics import MetricSet, balanced_accuracy_at_threshold, compute_metrics
+from difffake.evaluation.curves import (
+    area_under_curve,
+    average_precision_of_curve,
+    balanced_accuracy_of_curve,
+    equal_error_rate_of_curve,
+    true_positive_rate_of_curve,
+)
+from difffake.evaluation.groups import Group, Videos, group_videos
+from difffake.evaluation.metrics import (
+    balanced_accuracy_at_threshold,
+    compute_metrics,
+    with_unscored_at_worst,
+)
+from difffake.evaluation.results import Level, SampleScores, VideoResult
+from difffake.evaluation.rows import AT_THRESHOLD, EvaluationRow
 from difffake.randomness import derive_rng
 
-STAGE_VERSION = 1
-"""Enters the fingerprint of the evaluation: bump it when a figure changes, here or in metrics, curves or bootstrap."""
-
-OVERALL = "overall"
-"""The group of all fakes."""
+STAGE_VERSION = 2
+"""Enters the fingerprint of the evaluation: bump it when a figure changes, here or in what this module imports."""
 
 INTERVAL_METRICS: Mapping[str, CurveMetric] = {
     "auc": area_under_curve,
     "average_precision": average_precision_of_curve,
     "equal_error_rate": equal_error_rate_of_curve,
+    "true_positive_rate_at_1_percent": lambda counts: true_positive_rate_of_curve(counts, 0.01),
+    "true_positive_rate_at_5_percent": lambda counts: true_positive_rate_of_curve(counts, 0.05),
+    "true_positive_rate_at_10_percent": lambda counts: true_positive_rate_of_curve(counts, 0.1),
 }
 
-VideoStatus = Literal["scored", "abstained", "failed"]
-Cell = float | int | str | None
-
-
-@dataclass(frozen=True)
-class VideoResult:
-    """One test video and what the detector said of it.
-
-    Attributes:
-        label: 1 for fake, 0 for real.
-        manipulation: how a fake was made, None if unknown; of no account for a real.
-        identity: the person seen; a name of the video's own where unknown.
-        score: higher is more anomalous; None unless scored.
-        p_value: of the calibration, None unless scored by a calibrated detector.
-        status: scored, abstained (too few faces or pairs) or failed (unreadable).
-    """
-
-    label: Literal[0, 1]
-    manipulation: str | None
-    identity: str
-    score: float | None
-    p_value: float | None = None
-    status: VideoStatus = "scored"
-
-    def __post_init__(self) -> None:
-        if self.label not in (0, 1):
-            raise EvaluationError(f"a label must be 0 (real) or 1 (fake), not {self.label!r}")
-        if (self.score is not None) != (self.status == "scored"):
-            raise EvaluationError(f"a video with status {self.status} cannot have the score {self.score}")
-        if self.score is not None and not math.isfinite(self.score):
-            raise EvaluationError(f"a score must be finite, not {self.score}; count the video as failed instead")
-        if self.manipulation == OVERALL:
-            raise EvaluationError(f"{OVERALL!r} names the group of all fakes and cannot be a manipulation")
-
-
-@dataclass(frozen=True)
-class EvaluationRow:
-    """The figures of one group of fakes against all reals; what is undefined is None, and `reasons` says why.
-
-    Attributes:
-        group: overall, or a manipulation.
-        n_real: scored reals.
-        n_fake: scored fakes of the group.
-        n_identities: people in them.
-        n_scored: videos of the group, reals and fakes, that were scored.
-        n_abstained: those the detector abstained on.
-        n_failed: those that could not be read.
-        coverage_real: scored share of the reals.
-        coverage_fake: scored share of the group's fakes.
-        metrics: None without both scored reals and scored fakes.
-        intervals: by the names of `INTERVAL_METRICS`.
-        threshold: of the detector; scores at or above it are called fake.
-        false_positive_rate_at_threshold: share of reals called fake: what became of the calibration's promise.
-        true_positive_rate_at_threshold: share of fakes called fake.
-        balanced_accuracy_at_threshold: mean of the shares of reals and of fakes called rightly.
-        median_p_value_real: near 0.5 where the calibration holds for these reals.
-        median_p_value_fake: near 0 for a good detector.
-    """
-
-    group: str
-    n_real: int
-    n_fake: int
-    n_identities: int
-    n_scored: int
-    n_abstained: int
-    n_failed: int
-    coverage_real: float | None
-    coverage_fake: float | None
-    metrics: MetricSet | None
-    intervals: Mapping[str, Interval]
-    threshold: float | None
-    false_positive_rate_at_threshold: float | None
-    true_positive_rate_at_threshold: float | None
-    balanced_accuracy_at_threshold: float | None
-    median_p_value_real: float | None
-    median_p_value_fake: float | None
-
-    @property
-    def reasons(self) -> dict[str, str]:
-        """Why each column of `to_dict` that is None is so."""
-        possible = self._reasons_if_missing()
-        return {name: possible[name] for name, value in self._columns().items() if value is None}
-
-    def to_dict(self) -> dict[str, Cell | dict[str, str]]:
-        """Flat columns of JSON's types, and `reasons`."""
-        return {**self._columns(), "reasons": self.reasons}
-
-    def _columns(self) -> dict[str, Cell]:
-        columns: dict[str, Cell] = {
-            field.name: getattr(self, field.name)
-            for field in fields(self)
-            if field.name not in ("metrics", "intervals")
-        }
-        for field in fields(MetricSet):
-            columns[field.name] = getattr(self.metrics, field.name) if self.metrics else None
-        for name, interval in self.intervals.items():
-            columns |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
-        any_interval = next(iter(self.intervals.values()))
-        columns["bootstrap_resamples_used"] = any_interval.resamples_used
-        columns["bootstrap_resamples_undefined"] = any_interval.resamples_undefined
-        return columns
-
-    def _reasons_if_missing(self) -> dict[str, str]:
-        no_real, no_fake = "no real video was scored", "no fake video was scored"
-        one_class = no_fake if self.n_real else no_real
-        no_threshold = "no threshold was given" if self.threshold is None else None
-        no_p_value = "not every scored video has a p-value"
-        return {
-            "coverage_real": "there is no real video",
-            "coverage_fake": "there is no fake video",
-            "threshold": "no threshold was given",
-            "false_positive_rate_at_threshold": no_threshold or no_real,
-            "true_positive_rate_at_threshold": no_threshold or no_fake,
-            "balanced_accuracy_at_threshold": no_threshold or one_class,
-            "median_p_value_real": no_p_value if self.n_real else no_real,
-            "median_p_value_fake": no_p_value if self.n_fake else no_fake,
-            **{field.name: one_class for field in fields(MetricSet)},
-            **{
-                f"{name}_{end}": interval.reason or ""
-                for name, interval in self.intervals.items()
-                for end in ("low", "high")
-            },
-        }
+_MOST_RESAMPLED = 200_000_000
+"""Resamples times pairs or frames: a million frames get 200 resamples, as the row says."""
 
 
 def evaluate_videos(
-    videos: Sequence[VideoResult], config: EvaluationConfig, seed: int, threshold: float | None = None
+    videos: Sequence[VideoResult],
+    scores: Sequence[str],
+    config: EvaluationConfig,
+    seed: int,
+    *,
+    learnt_from: Collection[str] = (),
+    thresholds: Mapping[str, float] | None = None,
+    samples: Sequence[SampleScores] = (),
 ) -> tuple[EvaluationRow, ...]:
-    """The row of all fakes, then one for each manipulation by name, each against all the reals.
+    """A row for each group of `group_videos`, each score, and each kind of sample.
 
-    A group's intervals depend on its own videos and the seed, not on which other groups there are.
+    The first row is the headline: all fakes of the first domain under the first score. A row's intervals depend on its
+    own videos and the seed, not on which other rows there are.
 
     Args:
         videos: every test video, whatever its status.
+        scores: names of the scores of `videos` to evaluate, the detector's own first.
         config: resamples and confidence.
         seed: the experiment's.
-        threshold: of the calibration, None for a detector without one.
+        learnt_from: datasets whose reals trained the backbone or were fitted by the density.
+        thresholds: of the calibration, by score.
+        samples: the pairs or frames of the scored videos.
 
     Raises:
-        EvaluationError: there is no video.
+        EvaluationError: there is no video, two have one key, or no score is named.
     """
-    if not videos:
-        raise EvaluationError("there is no test video to evaluate; check the test split and the compression asked for")
-    reals = [video for video in videos if video.label == 0]
-    fakes = [video for video in videos if video.label == 1]
-    groups = {OVERALL: fakes}
-    for name in sorted({fake.manipulation for fake in fakes if fake.manipulation is not None}):
-        groups[name] = [fake for fake in fakes if fake.manipulation == name]
-    return tuple(_evaluate_group(name, reals, group, config, seed, threshold) for name, group in groups.items())
+    if not scores:
+        raise EvaluationError("name at least one score to evaluate")
+    return tuple(
+        row
+        for group in group_videos(videos, learnt_from)
+        for row in (
+            *(_video_row(group, name, config, seed, (thresholds or {}).get(name)) for name in scores),
+            *(_sample_row(group, sample, config, seed) for sample in samples),
+        )
+    )
 
 
-def _evaluate_group(
-    name: str,
-    reals: Sequence[VideoResult],
-    fakes: Sequence[VideoResult],
+def _video_row(group: Group, score: str, config: EvaluationConfig, seed: int, threshold: float | None) -> EvaluationRow:
+    everyone = (*group.reals, *group.fakes)
+    labels = [video.label for video in everyone]
+    identities = [video.identity for video in everyone if video.scores.get(score) is not None]
+    at_worst = with_unscored_at_worst(labels, [video.scores.get(score) for video in everyone])
+    row = _row(
+        group,
+        "video",
+        score,
+        _scores(group.reals, score),
+        _scores(group.fakes, score),
+        identities,
+        config,
+        seed,
+        threshold,
+    )
+    return replace(
+        row,
+        metrics_all_videos=compute_metrics(labels, at_worst) if group.reals and group.fakes else None,
+        balanced_accuracy_at_threshold_all_videos=_balanced_accuracy_of_all(group, score, threshold),
+        median_p_value_real=_median_p_value(group.reals, score),
+        median_p_value_fake=_median_p_value(group.fakes, score),
+    )
+
+
+def _sample_row(group: Group, samples: SampleScores, config: EvaluationConfig, seed: int) -> EvaluationRow:
+    def values(videos: Videos) -> list[float]:
+        return [float(value) for video in videos for value in samples.values.get(video.video_key, ())]
+
+    identities = [
+        video.identity
+        for video in (*group.reals, *group.fakes)
+        for _ in range(len(samples.values.get(video.video_key, ())))
+    ]
+    fewer = min(config.bootstrap_resamples, _MOST_RESAMPLED // max(len(identities), 1))
+    capped = config.model_copy(update={"bootstrap_resamples": fewer})
+    return _row(
+        group, samples.level, samples.score, values(group.reals), values(group.fakes), identities, capped, seed, None
+    )
+
+
+def _row(
+    group: Group,
+    level: Level,
+    score: str,
+    reals: Sequence[float],
+    fakes: Sequence[float],
+    identities: Sequence[str],
     config: EvaluationConfig,
     seed: int,
     threshold: float | None,
 ) -> EvaluationRow:
-    scored_reals, scored_fakes = _scored(reals), _scored(fakes)
-    scored = [*scored_reals, *scored_fakes]
-    status = Counter(video.status for video in (*reals, *fakes))
-    metrics, intervals = _measure(name, scored, config, seed)
+    status = Counter(video.status_under(score) for video in (*group.reals, *group.fakes))
+    labels, values = np.repeat([0, 1], [len(reals), len(fakes)]), np.array([*reals, *fakes])
+    has_both = bool(len(reals) and len(fakes))
+    # Alike for every row: two scores of the same videos are resampled alike, and equal rows have equal intervals.
+    rng = derive_rng(seed, "evaluation", "bootstrap")
+    wanted = dict(INTERVAL_METRICS)
+    if threshold is not None:
+        wanted[AT_THRESHOLD] = lambda counts: balanced_accuracy_of_curve(counts, threshold)
+    intervals = dict.fromkeys((*INTERVAL_METRICS, AT_THRESHOLD), Interval(None, None, 0, 0))
+    if has_both:
+        intervals |= bootstrap_intervals(
+            labels, values, identities, wanted, config.bootstrap_resamples, config.confidence, rng
+        )
     return EvaluationRow(
-        group=name,
-        n_real=len(scored_reals),
-        n_fake=len(scored_fakes),
-        n_identities=len({video.identity for video in scored}),
+        domain=group.domain.name,
+        in_domain=group.is_in_domain,
+        group=group.name,
+        level=level,
+        score=score,
+        n_real=len(reals),
+        n_fake=len(fakes),
+        n_identities=len(set(identities)),
+        metrics=compute_metrics(labels, values) if has_both else None,
+        intervals=intervals,
+        threshold=threshold,
+        false_positive_rate_at_threshold=_accused_share(reals, threshold),
+        true_positive_rate_at_threshold=_accused_share(fakes, threshold),
+        balanced_accuracy_at_threshold=(
+            balanced_accuracy_at_threshold(labels, values, threshold) if has_both and threshold is not None else None
+        ),
         n_scored=status["scored"],
         n_abstained=status["abstained"],
         n_failed=status["failed"],
-        coverage_real=len(scored_reals) / len(reals) if reals else None,
-        coverage_fake=len(scored_fakes) / len(fakes) if fakes else None,
-        metrics=metrics,
-        intervals=intervals,
-        threshold=threshold,
-        false_positive_rate_at_threshold=_accused_share(scored_reals, threshold),
-        true_positive_rate_at_threshold=_accused_share(scored_fakes, threshold),
-        balanced_accuracy_at_threshold=_balanced_accuracy(scored, threshold) if metrics else None,
-        median_p_value_real=_median_p_value(scored_reals),
-        median_p_value_fake=_median_p_value(scored_fakes),
+        coverage_real=len(_scores(group.reals, score)) / len(group.reals) if group.reals else None,
+        coverage_fake=len(_scores(group.fakes, score)) / len(group.fakes) if group.fakes else None,
+        reals_from=None if group.reals_from is None else group.reals_from.name,
+        dataset=group.domain.dataset,
+        compression=group.domain.compression,
     )
 
 
-def _measure(
-    name: str, scored: Sequence[VideoResult], config: EvaluationConfig, seed: int
-) -> tuple[MetricSet | None, Mapping[str, Interval]]:
-    labels = [video.label for video in scored]
-    if len(set(labels)) < 2:
-        reason = "no fake video was scored" if 0 in labels else "no real video was scored"
-        return None, {metric: Interval(None, None, 0, 0, reason) for metric in INTERVAL_METRICS}
-    scores = _scores(scored)
-    identities = [video.identity for video in scored]
-    rng = derive_rng(seed, "evaluation", "bootstrap", name)
-    return compute_metrics(labels, scores), bootstrap_intervals(
-        labels, scores, identities, INTERVAL_METRICS, config.bootstrap_resamples, config.confidence, rng
-    )
+def _scores(videos: Videos, score: str) -> list[float]:
+    found = (video.scores.get(score) for video in videos)
+    return [value for value in found if value is not None]
 
 
-def _scored(videos: Sequence[VideoResult]) -> list[VideoResult]:
-    return [video for video in videos if video.status == "scored"]
-
-
-def _scores(scored: Sequence[VideoResult]) -> list[float]:
-    return [video.score for video in scored if video.score is not None]
-
-
-def _accused_share(scored: Sequence[VideoResult], threshold: float | None) -> float | None:
-    if threshold is None or not scored:
+def _accused_share(scores: Sequence[float], threshold: float | None) -> float | None:
+    if threshold is None or not scores:
         return None
-    return sum(score >= threshold for score in _scores(scored)) / len(scored)
+    return sum(score >= threshold for score in scores) / len(scores)
 
 
-def _balanced_accuracy(scored: Sequence[VideoResult], threshold: float | None) -> float | None:
-    if threshold is None:
+def _balanced_accuracy_of_all(group: Group, score: str, threshold: float | None) -> float | None:
+    if threshold is None or not group.reals or not group.fakes:
         return None
-    return balanced_accuracy_at_threshold([video.label for video in scored], _scores(scored), threshold)
+    acquitted = sum(value < threshold for value in _scores(group.reals, score)) / len(group.reals)
+    found = sum(value >= threshold for value in _scores(group.fakes, score)) / len(group.fakes)
+    return (acquitted + found) / 2
 
 
-def _median_p_value(scored: Sequence[VideoResult]) -> float | None:
-    p_values = [video.p_value for video in scored if video.p_value is not None]
+def _median_p_value(videos: Videos, score: str) -> float | None:
+    scored = [video for video in videos if video.scores.get(score) is not None]
+    p_values = [value for video in scored if (value := video.p_values.get(score)) is not None]
     return median(p_values) if p_values and len(p_values) == len(scored) else None

@@ -17,15 +17,35 @@ from difffake.evaluation.curves import (
     RankedVideos,
     area_under_curve,
     average_precision_of_curve,
+    balanced_accuracy_of_curve,
     equal_error_rate_of_curve,
+    true_positive_rate_of_curve,
 )
-from difffake.evaluation.metrics import equal_error_rate
+from difffake.evaluation.metrics import balanced_accuracy_at_threshold, equal_error_rate
 
 Arrays = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], list[str]]
+
+
+def _true_positive_rate_by_force(labels: npt.NDArray[np.int64], scores: npt.NDArray[np.float64]) -> float:
+    """Of every threshold that accuses at most a fifth of the reals, the largest share of fakes found."""
+    thresholds = [*np.unique(scores), np.inf]
+    found = [
+        np.mean(scores[labels == 1] >= threshold)
+        for threshold in thresholds
+        if np.mean(scores[labels == 0] >= threshold) <= 0.2
+    ]
+    return float(max(found))
+
+
 METRICS: dict[str, tuple[CurveMetric, Callable[..., float]]] = {
     "auc": (area_under_curve, roc_auc_score),
     "average_precision": (average_precision_of_curve, average_precision_score),
     "equal_error_rate": (equal_error_rate_of_curve, equal_error_rate),
+    "true_positive_rate": (lambda counts: true_positive_rate_of_curve(counts, 0.2), _true_positive_rate_by_force),
+    "balanced_accuracy": (
+        lambda counts: balanced_accuracy_of_curve(counts, 1.0),
+        lambda labels, scores: balanced_accuracy_at_threshold(labels, scores, 1.0),
+    ),
 }
 
 
@@ -68,6 +88,17 @@ def test_interval_equals_a_naive_resampling_of_people(name: str) -> None:
 
     assert interval.resamples_used == 300
     assert (interval.low, interval.high) == pytest.approx(tuple(np.quantile(values, [0.05, 0.95])))
+
+
+def test_a_case_with_a_known_answer() -> None:
+    # Person a has a real at 1 and a fake at 2, person b a real at 3 and a fake at 4. A draw of two of them is aa or bb
+    # (probability 1/4 each, AUC 1) or one of each (1/2, AUC 3/4): the 40 % quantile is 3/4 and the 60 % quantile 1.
+    labels, scores, identities = [0, 1, 0, 1], [1.0, 2.0, 3.0, 4.0], ["a", "a", "b", "b"]
+    rng = np.random.default_rng(0)
+    interval = bootstrap_interval(labels, scores, identities, area_under_curve, 2000, 0.2, rng)
+
+    assert (interval.low, interval.high) == (0.75, 1.0)
+    assert interval.resamples_undefined == 0
 
 
 def test_resamples_with_one_class_are_counted() -> None:

@@ -8,35 +8,12 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from difffake.config import EvaluationConfig
 from difffake.differential.calibration import fit_calibration
 from difffake.evaluation.figures import (
     calibration_figure,
-    roc_figure,
-    score_histogram_figure,
     training_curves_figure,
 )
 from difffake.evaluation.plot_style import number, score_limits
-from difffake.evaluation.table import VideoResult, evaluate_videos
-
-CONFIG = EvaluationConfig(bootstrap_resamples=100)
-TINY = [
-    VideoResult(0, None, "ann", -5210.0),
-    VideoResult(0, None, "bob", -5190.0),
-    VideoResult(0, None, "cid", -5300.0),
-    VideoResult(1, "FaceSwap", "ann", -5100.0),
-    VideoResult(1, "FaceSwap", "bob", -5195.0),
-    VideoResult(1, None, "cid", -4900.0),
-]
-UNSCORED = [VideoResult(0, None, "ann", None, status="abstained"), VideoResult(1, "Real", "bob", None, status="failed")]
-
-
-def _large() -> list[VideoResult]:
-    rng = np.random.default_rng(0)
-    videos = [VideoResult(0, None, f"person_{index}", rng.normal()) for index in range(80)]
-    for strength, name in enumerate(["Real", "Fake", "Deepfakes", "FaceSwap", "a", "b", "c", "d", "e"]):
-        videos += [VideoResult(1, name, f"person_{index}", rng.normal() + strength / 3) for index in range(40)]
-    return [*videos, VideoResult(1, "Deepfakes", "person_0", 1e6), *UNSCORED]
 
 
 def _render(figure: Figure) -> Axes:
@@ -51,65 +28,6 @@ def _texts(axes: Axes) -> str:
     legend = axes.get_legend()
     shown = [*axes.texts, *axes.get_yticklabels(), *(legend.get_texts() if legend else [])]
     return "\n".join(text.get_text() for text in shown)
-
-
-@pytest.mark.parametrize("videos", [TINY, _large()], ids=["tiny", "large"])
-def test_roc_curves_enclose_the_areas_of_the_table(videos: list[VideoResult]) -> None:
-    rows = evaluate_videos(videos, CONFIG, seed=0)
-    axes = _render(roc_figure(videos, rows, CONFIG, seed=0))
-    curves = [line for line in axes.lines if not str(line.get_label()).startswith("_")]
-
-    assert len(curves) == len(rows)
-    for line, row in zip(curves, rows, strict=True):
-        assert row.metrics is not None
-        assert np.trapezoid(*np.asarray(line.get_data())[::-1]) == pytest.approx(row.metrics.auc)
-        assert f"{row.metrics.auc:.3f} [" in str(line.get_label())
-        assert f"{row.n_fake} fake, {row.n_real} real, {row.n_identities} identities" in str(line.get_label())
-
-
-def test_roc_legend_says_what_is_not_estimable_or_not_defined() -> None:
-    videos = [
-        *TINY[:3],
-        VideoResult(1, "FaceSwap", "ann", -5000.0),
-        VideoResult(1, "Deepfakes", "x", None, status="failed"),
-    ]
-    shown = _texts(_render(roc_figure(videos, evaluate_videos(videos, CONFIG, 0), CONFIG, 0)))
-
-    assert "FaceSwap   1.000 [not estimable]" in shown
-    assert "Deepfakes: no fake video was scored" in shown
-
-
-@pytest.mark.parametrize("videos", [TINY[:3], TINY[3:], UNSCORED])
-def test_figures_without_a_curve_say_why(videos: list[VideoResult]) -> None:
-    axes = _render(roc_figure(videos, evaluate_videos(videos, CONFIG, 0), CONFIG, 0))
-
-    assert "No curve: no " in _texts(axes)
-    assert "No video was scored" in _texts(_render(score_histogram_figure(UNSCORED, 1.0)))
-
-
-def test_score_lanes_hold_every_video_and_its_verdict() -> None:
-    axes = _render(score_histogram_figure(TINY, threshold=-5100.0))
-    shown = _texts(axes)
-
-    for words in ("Real\nn = 3", "FaceSwap\nn = 2", "Other fakes\nn = 1", "0% called fake", "50% called fake"):
-        assert words in shown
-    assert "threshold −5,100" in shown
-    drawn = sorted(float(x) for dots in axes.collections for x in np.asarray(dots.get_offsets())[:, 0])
-    assert drawn == sorted(video.score for video in TINY if video.score is not None)
-
-
-def test_manipulations_named_like_the_classes_keep_their_own_lanes() -> None:
-    ticks = [text.get_text() for text in _render(score_histogram_figure(_large())).get_yticklabels()]
-
-    assert ticks.count("Real\nn = 80") == 1
-    assert ticks.count("Real\nn = 40") == 1
-
-
-def test_extreme_scores_do_not_squash_the_axis_and_are_counted() -> None:
-    axes = _render(score_histogram_figure(_large(), threshold=2.0))
-
-    assert axes.get_xlim()[1] < 100
-    assert "1 beyond" in _texts(axes)
 
 
 def test_limits_by_hand() -> None:

@@ -18,6 +18,7 @@ from difffake.evaluation.metrics import (
     compute_metrics,
     equal_error_rate,
     true_positive_rate_at,
+    with_unscored_at_worst,
 )
 
 # Descending: fake 9, real 8, fake 7 and real 7 tied, fake 5, real 1.
@@ -104,6 +105,49 @@ def test_rates_against_every_threshold(rows: list[tuple[int, int]], rate: float)
     accuracies = [(tpr + 1 - fpr) / 2 for fpr, tpr in found.values()]
     assert [balanced_accuracy_at_threshold(labels, scores, at) for at in thresholds] == pytest.approx(accuracies)
     assert balanced_accuracy_at_best_threshold(labels, scores) == pytest.approx(max(accuracies))
+
+
+def test_metric_set_by_hand() -> None:
+    # 20 reals at 0 … 19 and fakes above 0, 1, 2, 5 and 21 of them, none tied.
+    reals = list(range(20))
+    fakes = [19.5, 18.5, 17.5, 14.5, -0.5]
+    metrics = compute_metrics([0] * 20 + [1] * 5, [*reals, *fakes])
+
+    # 1 % of 20 reals is none of them, 5 % is one, 10 % is two.
+    assert metrics.true_positive_rate_at_1_percent == 1 / 5
+    assert metrics.true_positive_rate_at_5_percent == 2 / 5
+    assert metrics.true_positive_rate_at_10_percent == 3 / 5
+    assert metrics.auc == pytest.approx((20 + 19 + 18 + 15 + 0) / 100)
+    # Four of five found, five of twenty accused.
+    assert metrics.balanced_accuracy_at_best_threshold == pytest.approx((4 / 5 + 15 / 20) / 2)
+
+
+few_or_no_scores = st.lists(
+    st.tuples(st.integers(0, 1), st.one_of(st.none(), st.integers(-3, 3))), min_size=2, max_size=30
+).filter(lambda rows: len({label for label, _ in rows}) == 2)
+
+
+@settings(deadline=None, max_examples=60)
+@given(few_or_no_scores)
+def test_unscored_videos_at_worst_equal_a_count_of_pairs(rows: list[tuple[int, int | None]]) -> None:
+    labels = [label for label, _ in rows]
+    wins = 0.0
+    reals = [score for label, score in rows if label == 0]
+    fakes = [score for label, score in rows if label == 1]
+    for fake in fakes:
+        for real in reals:
+            if fake is not None and real is not None:
+                wins += 1.0 if fake > real else 0.5 if fake == real else 0.0
+
+    worst = auc(labels, with_unscored_at_worst(labels, [score for _, score in rows]))
+    assert worst == pytest.approx(wins / (len(fakes) * len(reals)))
+
+
+def test_without_missing_scores_the_worst_is_what_it_was() -> None:
+    for metric in (auc, average_precision, equal_error_rate):
+        assert metric(LABELS, with_unscored_at_worst(LABELS, SCORES)) == metric(LABELS, SCORES)
+    huge = [1e300, -1e300, None, None]
+    assert with_unscored_at_worst([1, 0, 1, 0], huge).tolist() == [1, 0, -1, 4]
 
 
 def test_the_published_figure_is_not_the_auc() -> None:

@@ -95,6 +95,25 @@ class VideoScore:
         return values[name]
 
 
+@dataclass(frozen=True, eq=False)
+class Examination:
+    """What the detector says of one person in one video, and what it says it from.
+
+    Attributes:
+        score: the outcome.
+        pairs: P pairs of face names that were compared, none unless scored.
+        log_likelihood: (P,) of those pairs.
+        face_ids: N faces of the person.
+        fake_probability: (N,) float32, the backbone's own.
+    """
+
+    score: VideoScore
+    pairs: Sequence[tuple[str, str]]
+    log_likelihood: npt.NDArray[np.float64]
+    face_ids: Sequence[str]
+    fake_probability: npt.NDArray[np.float32]
+
+
 class Settings(BaseModel):
     """How a detector cuts faces, draws pairs and combines embeddings."""
 
@@ -235,7 +254,17 @@ class Detector:
         fake_probability: npt.NDArray[np.float32],
         pairs: Sequence[tuple[str, str]] | None = None,
     ) -> VideoScore:
-        """Score the faces of one person in one video.
+        """Score the faces of one person in one video; see `examine_faces`."""
+        return self.examine_faces(face_ids, features, fake_probability, pairs).score
+
+    def examine_faces(
+        self,
+        face_ids: Sequence[str],
+        features: Features,
+        fake_probability: npt.NDArray[np.float32],
+        pairs: Sequence[tuple[str, str]] | None = None,
+    ) -> Examination:
+        """Score the faces of one person in one video, and tell from which pairs and faces.
 
         Args:
             face_ids: N names.
@@ -246,8 +275,12 @@ class Detector:
         if pairs is None:
             pairs = draw_pairs(face_ids, self.settings.pairs, self.settings.seed)
         if not pairs:
-            return VideoScore("abstained", f"{len(face_ids)} faces give no pair to compare", faces_used=len(face_ids))
-        differential = video_score(self.log_likelihood(face_ids, features, pairs))
+            nothing = VideoScore(
+                "abstained", f"{len(face_ids)} faces give no pair to compare", faces_used=len(face_ids)
+            )
+            return Examination(nothing, (), np.empty(0), face_ids, fake_probability)
+        log_likelihood = self.log_likelihood(face_ids, features, pairs)
+        differential = video_score(log_likelihood)
         scored = VideoScore(
             status="scored",
             differential=differential,
@@ -256,7 +289,7 @@ class Detector:
             faces_used=len(face_ids),
             pairs_used=len(pairs),
         )
-        return self._decided(scored)
+        return Examination(self._decided(scored), pairs, log_likelihood, face_ids, fake_probability)
 
     def _decided(self, scored: VideoScore) -> VideoScore:
         score = scored.value_of(self.settings.verdict)

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from data_catalog.home import DEFAULT_HOME
 from flows.end_to_end import Outcome
+from tasks.evaluation import video_rows
 
 console = Console(highlight=False)
 
@@ -21,6 +22,7 @@ def print_outcome(outcome: Outcome, home: Path) -> None:
         stages.add_row(name, "reused" if record.reused else "done", f"{record.seconds:.1f}", record.summary)
     console.print(stages)
     console.print(_results(outcome))
+    console.print(_evaluation(outcome))
     for warning in _warnings(outcome):
         console.print(f"[yellow]note[/yellow] {warning}")
     console.print(f"registry: {outcome.decision}")
@@ -42,8 +44,6 @@ def _results(outcome: Outcome) -> Table:
     pairs = records["pairs"].facts
     by_role = ", ".join(f"{count} {role}" for role, count in pairs["by_role"].items())
     table.add_row("pairs", f"{pairs['pairs']} ({by_role})")
-    for row in records["evaluation"].facts["groups"]:
-        table.add_row(f"AUC {row['group']}", _auc(row))
     rate = records["calibration"].facts["stated_false_positive_rate"]
     for example in records["evaluation"].facts["examples"]:
         verdict = f"{'' if example['is_anomalous'] else 'not '}anomalous at {rate:.0%} false positives"
@@ -53,12 +53,32 @@ def _results(outcome: Outcome) -> Table:
     return table
 
 
+def _evaluation(outcome: Outcome) -> Table:
+    """A line for each group of fakes, its scores beside each other."""
+    rows = video_rows(outcome.records["evaluation"].facts)
+    scores = list(dict.fromkeys(row["score"] for row in rows))
+    table = Table(title="AUC [interval over people]", title_justify="left")
+    for column in ("domain", "fakes", *scores, "fake", "real", "people"):
+        table.add_column(column, overflow="fold")
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["domain"], row["group"]), []).append(row)
+    for (domain, group), members in groups.items():
+        first = members[0]
+        place = f"{domain} ({'in-domain' if first['in_domain'] else 'out-of-domain'})"
+        borrowed = first["reals_from"] not in (None, domain)
+        reals = f"{first['n_real']} of {first['reals_from']}" if borrowed else str(first["n_real"])
+        counts = (str(first["n_fake"]), reals, str(first["n_identities"]))
+        table.add_row(place, group, *(_auc(row) for row in members), *counts)
+    return table
+
+
 def _auc(row: dict[str, Any]) -> str:
     if row["auc"] is None:
         return f"not defined: {row['reasons']['auc']}"
     low, high = row["auc_low"], row["auc_high"]
     interval = f"[{low:.3f}, {high:.3f}]" if low is not None else f"no interval: {row['reasons']['auc_low']}"
-    return f"{row['auc']:.3f} {interval} on {row['n_real']} real, {row['n_fake']} fake, {row['n_identities']} people"
+    return f"{row['auc']:.3f} {interval}"
 
 
 def _warnings(outcome: Outcome) -> list[str]:

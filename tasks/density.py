@@ -19,6 +19,7 @@ from difffake.detector import (
     FUSION,
     SCORE_NAMES,
     Detector,
+    Examination,
     Settings,
     VideoScore,
     differences,
@@ -244,17 +245,31 @@ def score_videos(
     experiment: Experiment, detector: Detector, backbone: str, faces: pa.Table, pairs: pa.Table
 ) -> dict[str, VideoScore]:
     """What the detector says of the videos whose usable faces are given, from stored embeddings and pairs."""
+    examined = examine_videos(experiment, detector, backbone, faces, pairs)
+    return {video_key: examination.score for video_key, examination in examined.items()}
+
+
+def examine_videos(
+    experiment: Experiment, detector: Detector, backbone: str, faces: pa.Table, pairs: pa.Table
+) -> dict[str, Examination]:
+    """As `score_videos`, with the pairs and faces of the person whose score is the video's."""
     face_ids = group(faces, "face_id")
     drawn = group(pairs, "base_id", "partner_id")
     embedded = read_embeddings(experiment.lake, backbone, faces["video_sha256"].to_pylist())
-    people: dict[str, list[VideoScore]] = {}
+    people: dict[str, list[Examination]] = {}
     for (video_key, track_id), names in face_ids.items():
         rows = embedded.of([name for (name,) in names])
-        score = detector.score_faces(
+        examined = detector.examine_faces(
             rows.face_ids.tolist(), rows.features, rows.fake_probability, drawn.get((video_key, track_id), [])
         )
-        people.setdefault(video_key, []).append(replace(score, track_id=track_id))
-    return {video_key: most_anomalous(scores) for video_key, scores in people.items()}
+        examined = replace(examined, score=replace(examined.score, track_id=track_id))
+        people.setdefault(video_key, []).append(examined)
+    return {video_key: _most_anomalous(examined) for video_key, examined in people.items()}
+
+
+def _most_anomalous(people: list[Examination]) -> Examination:
+    score = most_anomalous([person.score for person in people])
+    return replace(next(person for person in people if person.score.track_id == score.track_id), score=score)
 
 
 def group(rows: pa.Table, *columns: str) -> dict[tuple[str, int], list[tuple[str, ...]]]:

@@ -1,23 +1,31 @@
 """Evaluation: a detector and the test videos in, scores, metrics and figures out."""
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from data_catalog.fingerprints import fingerprint
 from data_catalog.schemas import TABLES, TableName
-from difffake.detector import STATUS_WITHOUT_FACES, Detector, VideoScore
-from difffake.evaluation.figures import calibration_figure, roc_figure, score_histogram_figure
-from difffake.evaluation.table import STAGE_VERSION, EvaluationRow, VideoResult, evaluate_videos
-from tasks.density import DETECTOR_STAGE, score_videos
+from difffake.detector import STATUS_WITHOUT_FACES, Detector, Examination, VideoScore
+from difffake.evaluation.figures import calibration_figure
+from difffake.evaluation.groups import group_videos
+from difffake.evaluation.results import DIFFERENTIAL, FAKE_PROBABILITY, OVERALL, SampleScores, VideoResult
+from difffake.evaluation.score_figures import auc_figure, roc_figure, score_histogram_figure
+from difffake.evaluation.table import STAGE_VERSION, evaluate_videos
+from tasks.density import DETECTOR_STAGE, examine_videos
+from tasks.evaluation_files import write_samples, write_table
 from tasks.experiment import Experiment, StageRecord, made, of_role, reused, stage_task
 from tasks.pairs import read_pairs
 
 STAGE = "evaluation"
+SCORES = (DIFFERENTIAL, FAKE_PROBABILITY)
+"""What is evaluated; the first is the detector's own, which promotion goes by."""
+
 TABLE = "metrics.csv"
 ROC = "roc.png"
+AUCS = "auc.png"
 HISTOGRAM = "scores.png"
 EXAMPLES = "examples.png"
 
@@ -28,22 +36,21 @@ def evaluate(
 ) -> StageRecord:
     """Score every test video and measure how well fakes and reals part."""
     config = experiment.config
-    roles = experiment.roles()
-    test = roles.filter(pa.compute.equal(roles["role"], "test"))
-    log = _outcomes(experiment, extraction)
-    videos = [row | log.get(row["sha256"], _NEVER) for row in test.to_pylist()]
+    videos, learnt_from = _test_videos(experiment, extraction)
+    told = ("video_key", "sha256", "status", "identity", "label", "manipulation", "original_key")
     inputs = {
         "detector": detector.digest,
         "embeddings": embeddings.digest,
         "pairs": pairs.digest,
-        "videos": [[row["video_key"], row["sha256"], row["status"], row["identity"]] for row in videos],
+        "videos": [[row[column] for column in told] for row in videos.values()],
+        "learnt_from": learnt_from,
         "seed": config.seed,
     }
     name = fingerprint(STAGE, STAGE_VERSION, config.evaluation, inputs)
     store = experiment.home.artefacts
     found = store.find(STAGE, name)
     stored = experiment.lake.read(TableName.SCORES, ["video_key"], {"detector": [detector.digest]})["video_key"]
-    is_whole = {row["video_key"] for row in videos} <= set(stored.to_pylist())
+    is_whole = videos.keys() <= set(stored.to_pylist())
     if found is not None and is_whole and STAGE not in experiment.force:
         return reused(STAGE, name, found, _summary(found.facts))
 
@@ -51,31 +58,41 @@ def evaluate(
     faces = of_role(experiment.usable_faces(extraction), "test")
     drawn = read_pairs(experiment, pairs.fingerprint, extraction)
     drawn = drawn.filter(pa.compute.equal(drawn["role"], "test"))
-    scored = score_videos(experiment, loaded, embeddings.fingerprint, faces, drawn)
-    outcomes = {row["video_key"]: scored.get(row["video_key"]) or _without_faces(row) for row in videos}
+    examined = examine_videos(experiment, loaded, embeddings.fingerprint, faces, drawn)
+    outcomes = {key: examined[key].score if key in examined else _without_faces(row) for key, row in videos.items()}
     _store_scores(experiment, detector.digest, videos, outcomes)
-
-    threshold = None if loaded.calibration is None else loaded.calibration.threshold
-    results = [_result(row, outcomes[row["video_key"]]) for row in videos]
-    table = evaluate_videos(results, config.evaluation, config.seed, threshold)
-    facts = {
-        "groups": [row.to_dict() for row in table],
-        "examples": _examples(videos, outcomes),
-        "videos": len(videos),
-        "protocol": fingerprint("protocol", STAGE_VERSION, None, {"videos": inputs["videos"]}),
-    }
+    protocol = fingerprint("protocol", STAGE_VERSION, None, {"videos": inputs["videos"]})
     with store.staging(STAGE, name) as folder:
-        _write_table(table, folder / TABLE)
-        roc_figure(results, table, config.evaluation, config.seed).savefig(folder / ROC, dpi=150)
-        score_histogram_figure(results, threshold).savefig(folder / HISTOGRAM, dpi=150)
+        groups = _measure(experiment, loaded, videos, outcomes, examined, learnt_from, folder)
+        examples = _examples(videos, outcomes)
         if loaded.calibration is not None:
-            marked = [(example["video_key"], example["score"]) for example in facts["examples"]]
+            marked = [(example["video_key"], example["score"]) for example in examples]
             calibration_figure(loaded.calibration, marked).savefig(folder / EXAMPLES, dpi=150)
+        facts = {"groups": groups, "examples": examples, "videos": len(videos), "protocol": protocol}
         artefact = store.publish(folder, STAGE, name, facts)
     return made(STAGE, name, artefact, _summary(facts))
 
 
+def video_rows(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows at the level of videos: what tables for people show."""
+    return [row for row in facts["groups"] if row["level"] == "video"]
+
+
+Videos = dict[str, dict[str, Any]]
+
 _NEVER = {"status": "unreadable", "reason": "was not extracted"}
+
+
+def _test_videos(experiment: Experiment, extraction: str) -> tuple[Videos, list[str]]:
+    """The test videos with their extraction's outcome, by dataset and quality; and the datasets learnt from."""
+    roles = experiment.roles()
+    log = _outcomes(experiment, extraction)
+    test = roles.filter(pa.compute.equal(roles["role"], "test")).to_pylist()
+    names, qualities = experiment.names, (None, *experiment.config.data.test_compressions)
+    test.sort(key=lambda row: (names.index(row["dataset"]), qualities.index(row["compression"]), row["video_key"]))
+    learning = roles.filter(pa.compute.is_in(roles["role"], pa.array(["train", "density"])))
+    videos = {row["video_key"]: row | log.get(row["sha256"], _NEVER) for row in test}
+    return videos, sorted(set(learning["dataset"].to_pylist()))
 
 
 def _outcomes(experiment: Experiment, extraction: str) -> dict[str, dict[str, str]]:
@@ -89,53 +106,87 @@ def _without_faces(row: dict[str, Any]) -> VideoScore:
     return VideoScore(status, f"{row['status']}: {row['reason'] or 'its faces are missing from the lake'}")
 
 
-def _store_scores(
-    experiment: Experiment, detector: str, videos: Sequence[dict[str, Any]], outcomes: dict[str, VideoScore]
-) -> None:
+def _store_scores(experiment: Experiment, detector: str, videos: Videos, outcomes: dict[str, VideoScore]) -> None:
     rows = [
-        {
-            "video_key": row["video_key"],
-            "video_sha256": row["sha256"],
-            "detector": detector,
-            **vars(outcomes[row["video_key"]]),
-        }
-        for row in videos
+        {"video_key": key, "video_sha256": row["sha256"], "detector": detector, **vars(outcomes[key])}
+        for key, row in videos.items()
     ]
     experiment.lake.upsert(TableName.SCORES, pa.Table.from_pylist(rows, schema=TABLES[TableName.SCORES].schema))
 
 
 def _result(row: dict[str, Any], outcome: VideoScore) -> VideoResult:
     return VideoResult(
+        video_key=row["video_key"],
+        dataset=row["dataset"],
+        compression=row["compression"],
         label=1 if row["label"] == "fake" else 0,
         manipulation=row["manipulation"],
         identity=row["identity"],
-        score=outcome.score,
-        p_value=outcome.p_value,
+        scores={DIFFERENTIAL: outcome.score, FAKE_PROBABILITY: outcome.fake_probability},
+        p_values={DIFFERENTIAL: outcome.p_value},
         status=outcome.status,
+        original_key=row["original_key"],
     )
 
 
-def _examples(videos: Sequence[dict[str, Any]], outcomes: dict[str, VideoScore]) -> list[dict[str, Any]]:
-    """The first scored real and the first scored fake, by name: chosen before anyone saw a score."""
+def _samples(examined: Mapping[str, Examination]) -> tuple[SampleScores, ...]:
+    """Pairs under the differential score and frames under the backbone's own, of the videos that were scored."""
+    scored = {key: examination for key, examination in examined.items() if examination.score.status == "scored"}
+    return (
+        SampleScores("pair", DIFFERENTIAL, {key: -one.log_likelihood for key, one in scored.items()}),
+        SampleScores(
+            "frame", FAKE_PROBABILITY, {key: one.fake_probability.astype(float) for key, one in scored.items()}
+        ),
+    )
+
+
+def _measure(
+    experiment: Experiment,
+    detector: Detector,
+    videos: Videos,
+    outcomes: Mapping[str, VideoScore],
+    examined: Mapping[str, Examination],
+    learnt_from: Collection[str],
+    folder: Path,
+) -> list[dict[str, Any]]:
+    """The rows of the evaluation's table; table, figures and what the scores were made of are left in the folder."""
+    config, seed = experiment.config.evaluation, experiment.config.seed
+    results = [_result(row, outcomes[key]) for key, row in videos.items()]
+    thresholds = {} if detector.calibration is None else {DIFFERENTIAL: detector.calibration.threshold}
+    table = evaluate_videos(
+        results,
+        SCORES,
+        config,
+        seed,
+        learnt_from=learnt_from,
+        thresholds=thresholds,
+        samples=_samples(examined),
+    )
+    write_table(table, folder / TABLE)
+    write_samples(examined, folder)
+    groups = group_videos(results, learnt_from)
+    roc_figure(groups, table, config, seed).savefig(folder / ROC, dpi=150)
+    auc_figure(table, config).savefig(folder / AUCS, dpi=150)
+    for number, group in enumerate(group for group in groups if group.name == OVERALL):
+        name = HISTOGRAM if number == 0 else f"scores_{group.domain.name.replace('/', '_')}.png"
+        score_histogram_figure(group, SCORES, thresholds).savefig(folder / name, dpi=150)
+    return [row.to_dict() for row in table]
+
+
+def _examples(videos: Videos, outcomes: Mapping[str, VideoScore]) -> list[dict[str, Any]]:
+    """The first scored real and the first scored fake of the list: chosen before anyone saw a score."""
     examples = []
     for label in ("real", "fake"):
-        scored = [row for row in videos if row["label"] == label and outcomes[row["video_key"]].score is not None]
-        for row in sorted(scored, key=lambda row: str(row["video_key"]))[:1]:
-            outcome = outcomes[row["video_key"]]
-            examples.append({"video_key": row["video_key"], "label": label, **vars(outcome)})
+        scored = [key for key, row in videos.items() if row["label"] == label and outcomes[key].score is not None]
+        examples += [{"video_key": key, "label": label, **vars(outcomes[key])} for key in scored[:1]]
     return examples
 
 
-def _write_table(table: Sequence[EvaluationRow], path: Any) -> None:
-    rows = [row.to_dict() for row in table]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def _summary(facts: dict[str, Any]) -> str:
-    overall = facts["groups"][0]
-    if overall["auc"] is None:
-        return f"{facts['videos']} test videos; no AUC: {overall['reasons']['auc']}"
-    return f"{facts['videos']} test videos, AUC {overall['auc']:.3f}"
+    headline = facts["groups"][0]
+    if headline["auc"] is None:
+        return f"{facts['videos']} test videos; no AUC: {headline['reasons']['auc']}"
+    others = [row for row in video_rows(facts)[1:] if (row["domain"], row["group"]) == (headline["domain"], OVERALL)]
+    beside = "".join(f", {row['score']} {row['auc']:.3f}" for row in others if row["auc"] is not None)
+    place = f"{headline['domain']}, {'in-domain' if headline['in_domain'] else 'out-of-domain'}"
+    return f"{facts['videos']} test videos; {place}: AUC {headline['auc']:.3f}{beside}"

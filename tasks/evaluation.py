@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from data_catalog.fingerprints import fingerprint
 from data_catalog.schemas import TABLES, TableName
-from difffake.detector import STATUS_WITHOUT_FACES, Detector, Examination, VideoScore
+from difffake.detector import SCORE_NAMES, STATUS_WITHOUT_FACES, Detector, Examination, VideoScore
 from difffake.evaluation.figures import calibration_figure
 from difffake.evaluation.groups import group_videos
 from difffake.evaluation.results import DIFFERENTIAL, FAKE_PROBABILITY, OVERALL, SampleScores, VideoResult
@@ -20,9 +20,6 @@ from tasks.experiment import Experiment, StageRecord, made, of_role, reused, sta
 from tasks.pairs import read_pairs
 
 STAGE = "evaluation"
-SCORES = (DIFFERENTIAL, FAKE_PROBABILITY)
-"""What is evaluated; the first is the detector's own, which promotion goes by."""
-
 TABLE = "metrics.csv"
 ROC = "roc.png"
 AUCS = "auc.png"
@@ -114,7 +111,7 @@ def _store_scores(experiment: Experiment, detector: str, videos: Videos, outcome
     experiment.lake.upsert(TableName.SCORES, pa.Table.from_pylist(rows, schema=TABLES[TableName.SCORES].schema))
 
 
-def _result(row: dict[str, Any], outcome: VideoScore) -> VideoResult:
+def _result(row: dict[str, Any], outcome: VideoScore, detector: Detector) -> VideoResult:
     return VideoResult(
         video_key=row["video_key"],
         dataset=row["dataset"],
@@ -122,8 +119,12 @@ def _result(row: dict[str, Any], outcome: VideoScore) -> VideoResult:
         label=1 if row["label"] == "fake" else 0,
         manipulation=row["manipulation"],
         identity=row["identity"],
-        scores={DIFFERENTIAL: outcome.score, FAKE_PROBABILITY: outcome.fake_probability},
-        p_values={DIFFERENTIAL: outcome.p_value},
+        scores={name: outcome.value_of(name) for name in SCORE_NAMES},
+        p_values={
+            name: calibration.p_value(value)
+            for name, calibration in detector.calibrations.items()
+            if (value := outcome.value_of(name)) is not None
+        },
         status=outcome.status,
         original_key=row["original_key"],
     )
@@ -151,11 +152,13 @@ def _measure(
 ) -> list[dict[str, Any]]:
     """The rows of the evaluation's table; table, figures and what the scores were made of are left in the folder."""
     config, seed = experiment.config.evaluation, experiment.config.seed
-    results = [_result(row, outcomes[key]) for key, row in videos.items()]
-    thresholds = {} if detector.calibration is None else {DIFFERENTIAL: detector.calibration.threshold}
+    results = [_result(row, outcomes[key], detector) for key, row in videos.items()]
+    thresholds = {name: calibration.threshold for name, calibration in detector.calibrations.items()}
+    # The one that decides comes first: the headline, which promotion goes by.
+    names = sorted(SCORE_NAMES, key=lambda name: name != detector.settings.verdict)
     table = evaluate_videos(
         results,
-        SCORES,
+        names,
         config,
         seed,
         learnt_from=learnt_from,
@@ -169,7 +172,7 @@ def _measure(
     auc_figure(table, config).savefig(folder / AUCS, dpi=150)
     for number, group in enumerate(group for group in groups if group.name == OVERALL):
         name = HISTOGRAM if number == 0 else f"scores_{group.domain.name.replace('/', '_')}.png"
-        score_histogram_figure(group, SCORES, thresholds).savefig(folder / name, dpi=150)
+        score_histogram_figure(group, names, thresholds).savefig(folder / name, dpi=150)
     return [row.to_dict() for row in table]
 
 

@@ -17,6 +17,15 @@ HullFamily = Literal["dfl_full", "extended", "components", "all_points"]
 Combination = Literal["absolute", "signed", "squared", "cubic"]
 AnomalyModel = Literal["gmm", "subspace_gmm", "ppca", "ledoit_wolf", "ocsvm", "knn"]
 Compression = Literal["raw", "c23", "c40"]
+PerturbationName = Literal[
+    "colour_saturation",
+    "colour_contrast",
+    "block_wise",
+    "gaussian_noise",
+    "gaussian_blur",
+    "pixelation",
+    "video_compression",
+]
 Role = Literal["train", "density", "validation", "calibration", "test"]
 SplitName = Literal["train", "val", "test", "none"]
 ScoreName = Literal["differential", "fake_probability", "fusion"]
@@ -30,6 +39,7 @@ StageName = Literal[
     "fusion",
     "calibration",
     "evaluation",
+    "robustness",
     "registry",
 ]
 
@@ -249,6 +259,37 @@ class EvaluationConfig(Section):
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Of the intervals.")
 
 
+class RobustnessConfig(Section):
+    """How test videos are perturbed (DeeperForensics-1.0, Jiang et al., CVPR 2020); nothing named: not measured."""
+
+    perturbations: tuple[PerturbationName, ...] = Field(
+        (),
+        description="Which are applied, from colour_saturation, colour_contrast, block_wise, gaussian_noise, "
+        "gaussian_blur, pixelation, video_compression.",
+    )
+    severities: tuple[Annotated[int, Field(ge=1, le=5)], ...] = Field(
+        (1, 2, 3, 4, 5), min_length=1, description="At which strengths, 1 to 5."
+    )
+    crf: tuple[Annotated[int, Field(ge=0, le=51)], ...] = Field(
+        (), description="H.264 constant rate factors, 0 to 51, at which videos are encoded anew beside these."
+    )
+    videos_per_label: int | None = Field(
+        None, ge=1, description="Most reals, and most fakes, drawn from the test videos; default all."
+    )
+
+    @field_validator("perturbations", "severities", "crf")
+    @classmethod
+    def _nothing_twice(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if doubles := [value for value in values if values.count(value) > 1]:
+            raise ValueError(f"{doubles[0]!r} is named twice")
+        return values
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anything is to be measured."""
+        return bool(self.perturbations or self.crf)
+
+
 class DataConfig(Section):
     """Which files of a dataset train and test the method."""
 
@@ -327,6 +368,7 @@ class ExperimentConfig(Section):
     fusion: FusionConfig = FusionConfig()
     calibration: CalibrationConfig = CalibrationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    robustness: RobustnessConfig = RobustnessConfig()
     runner: RunnerConfig = RunnerConfig()
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from difffake.config import FacesConfig
 from difffake.errors import TruncatedVideoError, UnreadableVideoError
@@ -18,6 +19,7 @@ from difffake.faces.crops import cut_crop
 from difffake.faces.finder import FaceFinder
 from difffake.faces.records import Affine, Extraction, ExtractionStatus, FaceRecord, RgbImage, face_id
 from difffake.faces.tracks import Sighting, group_tracks, sight
+from difffake.perturbations.perturbation import Perturbation, perturb_frames, read_perturbed_frames
 from difffake.photo import read_photo
 from difffake.video import Frame, probe, read_frames, sample_indices
 
@@ -35,8 +37,9 @@ def extract_faces(
     config: FacesConfig,
     finder: FaceFinder,
     media: Media = "video",
+    perturbation: Perturbation | None = None,
 ) -> Extraction:
-    """Faces of evenly spaced frames of a video, or of a photo, with one status.
+    """Faces of evenly spaced frames of a video, or of a photo, with one status; perturbed before detection, if wanted.
 
     - ok: at least `min_faces` faces on the main track; a photo has at most one.
     - few_faces: some, but fewer; they are kept.
@@ -48,7 +51,10 @@ def extract_faces(
     """
     try:
         total_frames = 1 if media == "photo" else probe(path).frames
-        frames = _photo(path) if media == "photo" else _sampled(path, total_frames, config)
+        if media == "photo":
+            frames = _photo(path, video_sha256, perturbation)
+        else:
+            frames = _sampled(path, video_sha256, sample_indices(total_frames, config.frames_per_video), perturbation)
         seen, loss = _look_at_all(frames, total_frames, config, finder)
     except UnreadableVideoError as error:
         return Extraction("unreadable", str(error).removeprefix(f"{path}: "), frames_sampled=0)
@@ -57,12 +63,17 @@ def extract_faces(
     return Extraction(status, reason, frames_sampled=len(seen), faces=faces)
 
 
-def _sampled(path: Path, total_frames: int, config: FacesConfig) -> Iterator[Frame]:
-    return read_frames(path, sample_indices(total_frames, config.frames_per_video))
+def _sampled(
+    path: Path, video_sha256: str, indices: npt.NDArray[np.int64], perturbation: Perturbation | None
+) -> Iterator[Frame]:
+    if perturbation is None:
+        return read_frames(path, indices)
+    return read_perturbed_frames(path, indices.tolist(), perturbation, video_sha256)
 
 
-def _photo(path: Path) -> Iterator[Frame]:
-    yield Frame(0, 0.0, read_photo(path))
+def _photo(path: Path, video_sha256: str, perturbation: Perturbation | None) -> Iterator[Frame]:
+    frames = iter([Frame(0, 0.0, read_photo(path))])
+    return frames if perturbation is None else perturb_frames(frames, perturbation, video_sha256)
 
 
 def _look_at_all(

@@ -1,0 +1,115 @@
+"""A condition under which videos are judged: which perturbation, how strong, and the frames it leaves."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from difffake.config import PerturbationName
+from difffake.errors import TruncatedVideoError
+from difffake.perturbations.frames import FRAME_PERTURBATIONS
+from difffake.randomness import derive_rng
+from difffake.video import Frame, probe, read_frames, reencode
+
+STAGE_VERSION = 1
+"""Enters the fingerprint of a perturbed extraction: bump it when perturbed frames change."""
+
+VIDEO_COMPRESSION_CRF = (30, 32, 35, 38, 40)
+"""Constant rate factor of H.264 at severities 1 to 5 of `video_compression`."""
+
+H264_CRF: Literal["h264_crf"] = "h264_crf"
+"""The name of re-encoding at a rate factor of one's own choice; its level is the rate factor."""
+
+
+@dataclass(frozen=True, order=True)
+class Perturbation:
+    """A perturbation at one strength.
+
+    Attributes:
+        name: of the seven, or `h264_crf`.
+        level: severity, 1 to 5; of `h264_crf` the constant rate factor, 0 to 51.
+        seed: of what it draws.
+    """
+
+    name: PerturbationName | Literal["h264_crf"]
+    level: int
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        low, high = (0, 51) if self.name == H264_CRF else (1, 5)
+        if not low <= self.level <= high:
+            raise ValueError(f"the level of {self.name} must be in [{low}, {high}], not {self.level}")
+
+    @property
+    def crf(self) -> int | None:
+        """The rate factor at which the whole video is encoded anew; None for a perturbation of single frames."""
+        if self.name == H264_CRF:
+            return self.level
+        return VIDEO_COMPRESSION_CRF[self.level - 1] if self.name == "video_compression" else None
+
+    @property
+    def value(self) -> float:
+        """The parameter that the level stands for."""
+        if self.crf is not None:
+            return self.crf
+        return FRAME_PERTURBATIONS[self.name].levels[self.level - 1]  # type: ignore[index]
+
+    def fingerprint_parts(self) -> dict[str, str | float]:
+        """What its result depends on; two names of one effect are equal here."""
+        if self.crf is not None:
+            return {"perturbation": H264_CRF, "value": self.crf}
+        return {"perturbation": self.name, "value": self.value, "seed": self.seed}
+
+
+def read_perturbed_frames(
+    path: Path, indices: Iterable[int], perturbation: Perturbation, content: str
+) -> Iterator[Frame]:
+    """The wanted frames of a perturbed video, one in memory at a time; see `difffake.video.read_frames`.
+
+    Compression encodes every frame into a temporary file and reads that.
+
+    Args:
+        path: the video.
+        indices: of frames, strictly increasing.
+        perturbation: what is done to them.
+        content: digest of the video's content; with the frame's index it seeds what is drawn.
+
+    Raises:
+        UnreadableVideoError: not a single frame could be decoded.
+        TruncatedVideoError: decoding ended before the last wanted frame; earlier ones have been yielded.
+    """
+    wanted = list(indices)
+    if perturbation.crf is None:
+        yield from perturb_frames(read_frames(path, wanted), perturbation, content)
+        return
+    info = probe(path)
+    everything = _decodable(read_frames(path, range(info.frames)))
+    yield from _compressed(everything, info.fps, perturbation.crf, wanted)
+
+
+def perturb_frames(frames: Iterator[Frame], perturbation: Perturbation, content: str) -> Iterator[Frame]:
+    """The frames perturbed one by one; compression takes them for a video of their own."""
+    if perturbation.crf is not None:
+        yield from _compressed(frames, 1.0, perturbation.crf, None)
+        return
+    spec = FRAME_PERTURBATIONS[perturbation.name]  # type: ignore[index]
+    for frame in frames:
+        # Not a function of the level: all severities of a frame share their draw, so a curve over them is smooth.
+        rng = derive_rng(perturbation.seed, "perturbation", perturbation.name, content, frame.index)
+        yield replace(frame, rgb=spec.apply(frame.rgb, perturbation.value, rng))
+
+
+def _compressed(frames: Iterator[Frame], fps: float, crf: int, wanted: list[int] | None) -> Iterator[Frame]:
+    with TemporaryDirectory(prefix="difffake-") as folder:
+        path = Path(folder) / "compressed.mp4"
+        count = reencode(path, frames, fps, crf)
+        yield from read_frames(path, range(count) if wanted is None else wanted)
+
+
+def _decodable(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """Up to where a damaged file breaks off; whoever wants a later frame of the copy is told that it is cut."""
+    try:
+        yield from frames
+    except TruncatedVideoError:
+        return

@@ -98,7 +98,7 @@ def pixelate(rgb: RgbImage, factor: float, _: np.random.Generator) -> RgbImage:
 
 @dataclass(frozen=True)
 class FramePerturbation:
-    """How a frame is perturbed, and the parameter at severities 1 to 5."""
+    """How a frame is perturbed, the parameter at severities 1 to 5, and what it is, in words."""
 
     apply: Apply
     levels: tuple[float, float, float, float, float]
@@ -106,12 +106,12 @@ class FramePerturbation:
 
 
 FRAME_PERTURBATIONS: Mapping[PerturbationName, FramePerturbation] = {
-    "colour_saturation": FramePerturbation(change_saturation, (0.4, 0.3, 0.2, 0.1, 0.0), "chroma ×"),
-    "colour_contrast": FramePerturbation(change_contrast, (0.85, 0.725, 0.6, 0.475, 0.35), "intensity ×"),
-    "block_wise": FramePerturbation(cover_blocks, (16, 32, 48, 64, 80), "blocks"),
-    "gaussian_noise": FramePerturbation(add_noise, (0.001, 0.002, 0.005, 0.01, 0.05), "variance"),
-    "gaussian_blur": FramePerturbation(blur, (7, 9, 13, 17, 21), "kernel, px"),
-    "pixelation": FramePerturbation(pixelate, (2, 3, 4, 5, 6), "side ÷"),
+    "colour_saturation": FramePerturbation(change_saturation, (0.4, 0.3, 0.2, 0.1, 0.0), "factor of chroma"),
+    "colour_contrast": FramePerturbation(change_contrast, (0.85, 0.725, 0.6, 0.475, 0.35), "factor of intensity"),
+    "block_wise": FramePerturbation(cover_blocks, (16, 32, 48, 64, 80), "number of blocks"),
+    "gaussian_noise": FramePerturbation(add_noise, (0.001, 0.002, 0.005, 0.01, 0.05), "variance of noise"),
+    "gaussian_blur": FramePerturbation(blur, (7, 9, 13, 17, 21), "kernel in px"),
+    "pixelation": FramePerturbation(pixelate, (2, 3, 4, 5, 6), "divisor of the side"),
 }
 
 

@@ -1,4 +1,4 @@
-"""End to end: refresh → train → evaluate → register → promote, each redone only where something changed."""
+"""End to end: refresh → train → evaluate (→ perturb) → register → promote, each redone only where something changed."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from tasks.evaluation import evaluate
 from tasks.experiment import StageRecord, result
 from tasks.registry import open_training_run, promote, register
 from tasks.report import Report, figure_paths, publish_report
+from tasks.robustness import measure_robustness
 from tasks.tracking import failing_run
 
 
@@ -63,6 +64,11 @@ def end_to_end(
             detector, embeddings, pairs = (records[stage] for stage in (DETECTOR_STAGE, "embeddings", "pairs"))
             evaluated = evaluate(experiment, extraction, detector, embeddings, pairs, return_state=True)
             records["evaluation"] = result(evaluated)
+            if experiment.config.robustness.is_wanted:
+                measured = measure_robustness(
+                    experiment, extraction, detector, records["evaluation"], return_state=True
+                )
+                records["robustness"] = result(measured)
             artefact = experiment.home.artefacts.require(DETECTOR_STAGE, detector.fingerprint)
             figures = figure_paths(experiment, records)
             records["registry"] = result(register(experiment, run_id, records, artefact, figures, return_state=True))

@@ -28,6 +28,8 @@ from difffake.faces.extraction import STAGE_VERSION, Media, extract_faces
 from difffake.faces.finder import FaceFinder, build_face_finder
 from difffake.faces.records import Extraction, ExtractionStatus
 from difffake.memory import release_memory
+from difffake.perturbations.perturbation import STAGE_VERSION as PERTURBATION_VERSION
+from difffake.perturbations.perturbation import Perturbation
 from tasks.experiment import ROLES, Experiment, StageRecord, digest_faces, of_role, stage_task
 from tasks.services import send_what_waits
 
@@ -96,11 +98,11 @@ def extract_shard(home: Home, config: FacesConfig, extraction: str, shard: tuple
     """Extract a few videos, one after the other, and commit them together; returns videos by status."""
     # One single-threaded worker per core is faster than threads that wait for each other.
     cv2.setNumThreads(1)
-    finder = _finder(config)
+    finder = cached_finder(config)
     statuses: dict[str, int] = {}
     faces, log = [], []
     for video in shard:
-        outcome = _extract(video, extraction, config, finder)
+        outcome = extract_video(video, extraction, config, finder)
         if outcome is None:
             statuses[_PENDING] = statuses.get(_PENDING, 0) + 1
             continue
@@ -117,18 +119,24 @@ def extract_shard(home: Home, config: FacesConfig, extraction: str, shard: tuple
 
 
 @cache
-def _finder(config: FacesConfig) -> FaceFinder:
+def cached_finder(config: FacesConfig) -> FaceFinder:
     """Once a worker process, not once a shard: networks take longer to load than a short video to read."""
     return build_face_finder(config)
 
 
-def _extract(video: PendingVideo, extraction: str, config: FacesConfig, finder: FaceFinder) -> Extraction | None:
+def extract_video(
+    video: PendingVideo,
+    extraction: str,
+    config: FacesConfig,
+    finder: FaceFinder,
+    perturbation: Perturbation | None = None,
+) -> Extraction | None:
     """The outcome for the content that was scanned; None where the file is no longer that content, or is not there."""
     try:
         if _has_moved_on(video):
             return None
         with fetched(video.uri) as path:
-            outcome = extract_faces(path, video.sha256, extraction, config, finder, video.media)
+            outcome = extract_faces(path, video.sha256, extraction, config, finder, video.media, perturbation)
         return None if _has_moved_on(video) else outcome
     except store_errors() as error:
         # What could not be read when it was scanned has no content that an outcome could be wrong about.
@@ -205,9 +213,13 @@ def _end_with_parent(parent_pid: int, is_over: threading.Event) -> None:
             os._exit(1)
 
 
-def extraction_fingerprint(config: FacesConfig, finder: FaceFinder) -> str:
-    """The name of an extraction: its parameters and the networks it uses."""
-    return fingerprint("faces", STAGE_VERSION, config, finder.fingerprint_parts())
+def extraction_fingerprint(config: FacesConfig, finder: FaceFinder, perturbation: Perturbation | None = None) -> str:
+    """The name of an extraction: its parameters, the networks it uses, and what is done to the frames first."""
+    parts = finder.fingerprint_parts()
+    if perturbation is None:
+        return fingerprint("faces", STAGE_VERSION, config, parts)
+    versions = (STAGE_VERSION, PERTURBATION_VERSION)
+    return fingerprint("faces", versions, config, {"finder": parts, **perturbation.fingerprint_parts()})
 
 
 def videos_in(experiment: Experiment, scope: Scope) -> pa.Table:

@@ -110,7 +110,8 @@ def register(
     """Complete the MLflow run and register its detector as challenger; the same detector is registered once."""
     client = connect(experiment)
     calibration, evaluation = records["calibration"], records["evaluation"]
-    name = fingerprint(STAGE, 1, None, {"detector": calibration.digest, "evaluation": evaluation.fingerprint})
+    measured = {stage: records[stage].fingerprint for stage in ("evaluation", "robustness") if stage in records}
+    name = fingerprint(STAGE, 1, None, {"detector": calibration.digest, **measured})
     known = _version_of(client, calibration.digest)
     if known is not None and known.tags.get(EVALUATION_TAG) == name and STAGE not in experiment.force:
         _close_unneeded(client, run_id, known)
@@ -242,9 +243,20 @@ def _log_results(client: MlflowClient, run_id: str, records: Mapping[str, StageR
     calibration = records["calibration"].facts
     metrics |= {f"calibration.{name}": calibration[name] for name in ("videos", "stated_false_positive_rate")}
     metrics |= {"data.faces": records["faces"].facts["faces"], "data.videos": records["faces"].facts["videos"]}
-    client.log_batch(run_id, metrics=[Metric(key, float(value), now_ms, 0) for key, value in metrics.items()])
+    at_one_step = [Metric(key, float(value), now_ms, 0) for key, value in metrics.items()]
+    client.log_batch(run_id, metrics=[*at_one_step, *_robustness_metrics(records, now_ms)])
     for stage, fingerprint_tag in _stage_tags(records).items():
         client.set_tag(run_id, stage, fingerprint_tag)
+
+
+def _robustness_metrics(records: Mapping[str, StageRecord], now_ms: int) -> list[Metric]:
+    """AUC under each perturbation, its level as the step, so that MLflow draws a curve; nothing if not measured."""
+    rows = records["robustness"].facts["rows"] if "robustness" in records else []
+    return [
+        Metric(f"robustness.{row['perturbation']}.{row['score']}.auc", float(row["auc"]), now_ms, row["level"])
+        for row in rows
+        if row["auc"] is not None
+    ]
 
 
 def _stage_tags(records: Mapping[str, StageRecord]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from tasks import backbone, density, evaluation, pseudo_fakes
+from tasks import backbone, density, evaluation, pseudo_fakes, robustness
 from tasks.experiment import Experiment, StageRecord
 from tasks.tracking import run_url
 
@@ -18,6 +18,7 @@ FIGURES = {
     backbone.STAGE: (backbone.CURVES,),
     density.DETECTOR_STAGE: (density.CALIBRATION_FIGURE,),
     evaluation.STAGE: (evaluation.ROC, evaluation.AUCS, "scores*.png", evaluation.EXAMPLES, evaluation.TABLE),
+    robustness.STAGE: (robustness.FIGURE, robustness.TABLE),
 }
 """Names of files, or patterns of names, in the artefacts of the stages."""
 
@@ -41,8 +42,8 @@ class Report:
 def figure_paths(experiment: Experiment, records: Mapping[str, StageRecord]) -> tuple[Path, ...]:
     """The figures and tables among the artefacts of a run."""
     store = experiment.home.artefacts
-    artefacts = {stage: store.require(stage, records[stage].fingerprint) for stage in FIGURES}
-    found = (artefacts[stage].folder.glob(name) for stage, names in FIGURES.items() for name in names)
+    artefacts = {stage: store.require(stage, records[stage].fingerprint) for stage in FIGURES if stage in records}
+    found = (artefact.folder.glob(name) for stage, artefact in artefacts.items() for name in FIGURES[stage])
     return tuple(path for paths in found for path in sorted(paths))
 
 

@@ -1,0 +1,203 @@
+"""Robustness: a detector and the test videos in, perturbed and scored again; AUC over severity out."""
+
+import csv
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from data_catalog.artefacts import Artefact
+from data_catalog.fingerprints import fingerprint
+from data_catalog.schemas import TableName
+from difffake import detector as detector_module
+from difffake.backbone.device import resolve_device
+from difffake.config import ExperimentConfig, RobustnessConfig
+from difffake.detector import Detector
+from difffake.evaluation.robustness import (
+    STAGE_VERSION,
+    JudgedVideos,
+    Resampling,
+    RobustnessRow,
+    VideoScores,
+    evaluate_robustness,
+)
+from difffake.evaluation.robustness_figure import robustness_figure
+from difffake.faces.finder import build_face_finder
+from difffake.perturbations.perturbation import H264_CRF, Perturbation
+from difffake.randomness import derive_seed
+from tasks.density import DETECTOR_STAGE
+from tasks.experiment import Experiment, StageRecord, made, progress, reused, stage_task
+from tasks.faces import PendingVideo, extraction_fingerprint
+from tasks.perturbed_faces import perturbed_faces
+
+STAGE = "robustness"
+CONDITION_STAGE = "robustness_scores"
+TABLE = "robustness.csv"
+FIGURE = "robustness.png"
+SCORES_FILE = "scores.json"
+
+SCORE_COLUMNS = {"anomaly": "score", "backbone": "fake_probability"}
+"""What is compared: the name of a score, and where `VideoScore` has it."""
+
+
+@stage_task(STAGE)
+def measure_robustness(
+    experiment: Experiment, extraction: str, detector: StageRecord, evaluated: StageRecord
+) -> StageRecord:
+    """Score the test videos under every condition and compare with the clean ones."""
+    config, store = experiment.config, experiment.home.artefacts
+    videos = _videos(experiment)
+    names = _condition_names(config, detector, videos)
+    inputs = {
+        "conditions": [[condition.name, condition.level, name] for condition, name in names.items()],
+        "clean": evaluated.fingerprint,
+        "videos": [[row["video_key"], row["label"], row["identity"]] for row in videos],
+        "intervals": [config.evaluation.bootstrap_resamples, config.evaluation.confidence],
+        "seed": config.seed,
+    }
+    name = fingerprint(STAGE, STAGE_VERSION, config.robustness, inputs)
+    found = store.find(STAGE, name)
+    if found is not None and STAGE not in experiment.force:
+        return reused(STAGE, name, found, _summary(found.facts))
+
+    artefacts = _score_conditions(experiment, extraction, detector, names, videos)
+    clean = _clean_scores(experiment, detector.digest, videos)
+    perturbed = {condition: _stored_scores(artefact, videos) for condition, artefact in artefacts.items()}
+    judged = JudgedVideos([int(row["label"] == "fake") for row in videos], [row["identity"] for row in videos])
+    resampling = Resampling(config.evaluation.bootstrap_resamples, config.evaluation.confidence, config.seed)
+    table = evaluate_robustness(judged, clean, perturbed, resampling)
+    facts = {"rows": [row.to_dict() for row in table], "videos": len(videos), "conditions": len(names)}
+    with store.staging(STAGE, name) as folder:
+        _write_table(table, folder / TABLE)
+        robustness_figure(table, config.evaluation.confidence).savefig(folder / FIGURE)
+        artefact = store.publish(folder, STAGE, name, facts)
+    return made(STAGE, name, artefact, _summary(facts))
+
+
+def conditions_of(config: RobustnessConfig, seed: int) -> list[Perturbation]:
+    """Every perturbation at every severity, then the rate factors."""
+    severities = [
+        Perturbation(name, severity, seed) for name in config.perturbations for severity in sorted(config.severities)
+    ]
+    return severities + [Perturbation(H264_CRF, crf, seed) for crf in sorted(config.crf)]
+
+
+def choose_videos(videos: Sequence[dict[str, Any]], most_per_label: int | None, seed: int) -> list[dict[str, Any]]:
+    """All videos, or at most so many reals and so many fakes, drawn by name: more of them include the fewer."""
+    ranked = sorted(videos, key=lambda row: (derive_seed(seed, STAGE, row["video_key"]), row["video_key"]))
+    chosen = [row for label in ("real", "fake") for row in [r for r in ranked if r["label"] == label][:most_per_label]]
+    return sorted(chosen, key=lambda row: str(row["video_key"]))
+
+
+def _videos(experiment: Experiment) -> list[dict[str, Any]]:
+    roles = experiment.roles()
+    test = roles.filter(pa.compute.equal(roles["role"], "test")).to_pylist()
+    return choose_videos(test, experiment.config.robustness.videos_per_label, experiment.config.seed)
+
+
+def _condition_names(
+    config: ExperimentConfig, detector: StageRecord, videos: Sequence[dict[str, Any]]
+) -> dict[Perturbation, str]:
+    """The artefact of each condition: scores depend on the detector, on what is done, and on the contents."""
+    finder = build_face_finder(config.faces)
+    contents = sorted({row["sha256"] for row in videos})
+    return {
+        condition: fingerprint(
+            CONDITION_STAGE,
+            detector_module.STAGE_VERSION,
+            None,
+            {
+                "detector": detector.digest,
+                "extraction": extraction_fingerprint(config.faces, finder, condition),
+                "contents": contents,
+            },
+        )
+        for condition in conditions_of(config.robustness, config.seed)
+    }
+
+
+def _score_conditions(
+    experiment: Experiment,
+    extraction: str,
+    detector: StageRecord,
+    names: Mapping[Perturbation, str],
+    videos: Sequence[dict[str, Any]],
+) -> dict[Perturbation, Artefact]:
+    """The scores of each condition, made where they are missing."""
+    store = experiment.home.artefacts
+    if STAGE in experiment.force:
+        for name in names.values():
+            store.remove(CONDITION_STAGE, name)
+    # By name: two conditions that do the same are scored once.
+    missing = {name: condition for condition, name in names.items() if store.find(CONDITION_STAGE, name) is None}
+    if missing:
+        _score_missing(experiment, extraction, detector, missing, videos)
+    return {condition: store.require(CONDITION_STAGE, name) for condition, name in names.items()}
+
+
+def _score_missing(
+    experiment: Experiment,
+    extraction: str,
+    detector: StageRecord,
+    missing: Mapping[str, Perturbation],
+    videos: Sequence[dict[str, Any]],
+) -> None:
+    """Score one condition after the other; each is stored as soon as it is done."""
+    config, store = experiment.config, experiment.home.artefacts
+    contents = {row["sha256"]: _pending(row) for row in videos}
+    loaded = Detector.load(store.require(DETECTOR_STAGE, detector.fingerprint).folder)
+    device = resolve_device(config.backbone.device)
+    workers = config.runner.workers or os.cpu_count() or 1
+    with perturbed_faces(config.faces, extraction, workers) as faces, progress(STAGE, "perturbed videos") as report:
+        for number, (name, condition) in enumerate(missing.items()):
+            scores = {}
+            for video, outcome in faces.extract(contents.values(), condition):
+                scores[video.sha256] = vars(loaded.score_extraction(outcome, device))
+                report(number * len(contents) + len(scores), len(missing) * len(contents))
+            with store.staging(CONDITION_STAGE, name) as folder:
+                (folder / SCORES_FILE).write_text(json.dumps(scores, allow_nan=False), encoding="utf-8")
+                store.publish(folder, CONDITION_STAGE, name, {"name": condition.name, "level": condition.level})
+
+
+def _pending(row: Mapping[str, Any]) -> PendingVideo:
+    return PendingVideo(
+        row["video_key"], row["sha256"], row["uri"], row["size_bytes"], row["modified_ns"], row["media"]
+    )
+
+
+def _clean_scores(experiment: Experiment, detector: str, videos: Sequence[dict[str, Any]]) -> dict[str, VideoScores]:
+    columns = ["video_key", *SCORE_COLUMNS.values()]
+    rows = experiment.lake.read(TableName.SCORES, columns, {"detector": [detector]}).to_pylist()
+    by_key = {row["video_key"]: row for row in rows}
+    return _columns([by_key[row["video_key"]] for row in videos])
+
+
+def _stored_scores(artefact: Artefact, videos: Sequence[dict[str, Any]]) -> dict[str, VideoScores]:
+    by_content = json.loads(artefact.path(SCORES_FILE).read_text(encoding="utf-8"))
+    return _columns([by_content[row["sha256"]] for row in videos])
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, VideoScores]:
+    return {name: [row[column] for row in rows] for name, column in SCORE_COLUMNS.items()}
+
+
+def _write_table(table: Sequence[RobustnessRow], path: Path) -> None:
+    rows = [row.to_dict() for row in table]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _summary(facts: Mapping[str, Any]) -> str:
+    size = f"{facts['conditions']} conditions of {facts['videos']} test videos"
+    areas = [row for row in facts["rows"] if row["score"] == "anomaly" and row["auc"] is not None]
+    if len(areas) < 2 or areas[0]["perturbation"] != "clean":
+        return f"{size}; too few were scored for an AUC"
+    worst = min(areas[1:], key=lambda row: float(row["auc"]))
+    return (
+        f"{size}; AUC {areas[0]['auc']:.3f} clean, lowest {worst['auc']:.3f} ({worst['perturbation']} {worst['level']})"
+    )

@@ -102,7 +102,7 @@ class EmbeddedFaces:
         Raises:
             DataError: one of them has no embedding.
         """
-        wanted = np.array(sorted(face_ids))
+        wanted = np.array(sorted(face_ids), dtype=np.str_)
         rows = np.minimum(np.searchsorted(self.face_ids, wanted), max(len(self.face_ids) - 1, 0))
         if not len(self.face_ids) or not np.array_equal(self.face_ids[rows], wanted):
             raise DataError(f"some of the {len(wanted)} faces have no embedding; run again with --force embeddings")

@@ -16,6 +16,9 @@ MaskType = Literal["full_face", "eyes", "mouth", "lower_head"]
 HullFamily = Literal["dfl_full", "extended", "components", "all_points"]
 Combination = Literal["absolute", "signed", "squared", "cubic"]
 AnomalyModel = Literal["gmm", "subspace_gmm", "ppca", "ledoit_wolf", "ocsvm", "knn"]
+Covariance = Literal["full", "tied", "diag", "spherical"]
+Features = Literal["difference", "embedding"]
+Relation = Literal["same_video", "cross_video", "reference"]
 Compression = Literal["raw", "c23", "c40"]
 PerturbationName = Literal[
     "colour_saturation",
@@ -38,6 +41,7 @@ StageName = Literal[
     "density",
     "fusion",
     "calibration",
+    "diagnostics",
     "evaluation",
     "robustness",
     "registry",
@@ -154,13 +158,42 @@ class BackboneConfig(Section):
 
 
 class PairsConfig(Section):
-    """Which faces of a video are compared (method: Sec. 3.3 of the paper)."""
+    """Which faces are compared (method: Sec. 3.3 of the paper)."""
 
-    pool_size: int = Field(8, ge=1, description="Faces drawn as partner pool; every other face gets one of them.")
-    half_up_to: int = Field(16, ge=2, description="Videos with at most this many faces: half pool, half bases.")
+    relation: Relation = Field(
+        "same_video",
+        description="Where a face's partner comes from. same_video: the same video; cross_video: another real video of "
+        "the same person, drawn anew for every face; reference: the same few other real videos of the person.",
+    )
+    pool_size: int = Field(
+        8, ge=1, description="same_video: faces drawn as partner pool; every other face gets one of them."
+    )
+    half_up_to: int = Field(
+        16, ge=2, description="same_video: videos with at most this many faces: half pool, half bases."
+    )
+    references: int = Field(
+        3, ge=1, le=1000, description="reference: most videos of a person that every face gets a partner from."
+    )
     min_track_share: Probability = Field(
         0.25, description="People seen in a smaller share of a video's frames are not judged, unless the main one."
     )
+
+    @property
+    def is_across_videos(self) -> bool:
+        """Whether the partners of a face come from other videos."""
+        return self.relation != "same_video"
+
+    def without_effect(self) -> frozenset[str]:
+        """The settings of the relations not chosen."""
+        return self.outside_fingerprint | _PAIR_SETTINGS_WITHOUT_EFFECT[self.relation]
+
+
+_PAIR_SETTINGS_WITHOUT_EFFECT: dict[Relation, frozenset[str]] = {
+    # Without the relation itself, sets drawn before there was a choice keep their names.
+    "same_video": frozenset({"relation", "references"}),
+    "cross_video": frozenset({"pool_size", "half_up_to", "references"}),
+    "reference": frozenset({"pool_size", "half_up_to"}),
+}
 
 
 class DensityConfig(Section):
@@ -176,8 +209,13 @@ class DensityConfig(Section):
     held_out_folds: int = Field(
         5, ge=2, le=100, description="Groups of people for that; without effect where no video serves both."
     )
-    combination: Combination = Field("squared", description="How two embeddings become one vector.")
-    l2_normalise: bool = Field(True, description="Scale every differential vector to length 1.")
+    features: Features = Field(
+        "difference",
+        description="What the model is fitted on. difference: two embeddings combined; embedding: single embeddings, "
+        "the paper's non-differential baseline, whose video score is the mean over faces.",
+    )
+    combination: Combination = Field("squared", description="difference: how two embeddings become one vector.")
+    l2_normalise: bool = Field(True, description="Scale every vector to length 1.")
     model: AnomalyModel = Field(
         "gmm",
         description="gmm: Gaussian mixture; subspace_gmm: mixture in a principal subspace and one Gaussian outside it; "
@@ -185,9 +223,7 @@ class DensityConfig(Section):
         "vector machine; knn: distance to the nearest training vectors. The last two give scores, not likelihoods.",
     )
     components: int = Field(3, ge=1, le=100, description="gmm, subspace_gmm: Gaussians in the mixture.")
-    covariance: Literal["full", "tied", "diag", "spherical"] = Field(
-        "full", description="gmm: shape of each Gaussian, in scikit-learn's sense."
-    )
+    covariance: Covariance = Field("full", description="gmm: shape of each Gaussian, in scikit-learn's sense.")
     covariance_floor: float = Field(
         1e-6, gt=0, description="gmm, subspace_gmm: added to the covariances' diagonal, see its unit."
     )
@@ -211,9 +247,9 @@ class DensityConfig(Section):
     neighbours: int = Field(5, ge=1, le=10_000, description="knn: nearest training vectors averaged over.")
 
     def without_effect(self) -> frozenset[str]:
-        """The settings of the models not chosen."""
+        """The settings of the models not chosen, and of the features not chosen."""
         others = frozenset[str]().union(*_SETTINGS_OF_MODEL.values()) - _SETTINGS_OF_MODEL[self.model]
-        return self.outside_fingerprint | others
+        return self.outside_fingerprint | others | {"combination" if self.features == "embedding" else "features"}
 
 
 _MIXTURE_SETTINGS = frozenset({"components", "covariance_floor", "covariance_floor_unit", "max_iterations"})
@@ -250,6 +286,28 @@ class CalibrationConfig(Section):
         "differential", description="The score that decides; the others are calibrated and reported beside it."
     )
     false_positive_rate: float = Field(0.05, gt=0, lt=1, description="Share of real videos a verdict may accuse.")
+
+
+class DiagnosticsConfig(Section):
+    """What is examined of a fitted density: other sizes on held-out people, and scores of real videos elsewhere."""
+
+    enabled: bool = Field(True, description="Whether the density is examined at all; nothing else depends on it.")
+    components: tuple[Annotated[int, Field(ge=1, le=100)], ...] = Field(
+        (1, 2, 3, 5), min_length=1, description="Numbers of Gaussians that are compared."
+    )
+    covariances: tuple[Covariance, ...] = Field(
+        ("full", "tied", "diag", "spherical"), min_length=1, description="Shapes of Gaussians that are compared."
+    )
+    folds: int = Field(3, ge=2, le=20, description="Parts of the people, each held out once.")
+    dimensions: int = Field(
+        64,
+        ge=1,
+        le=2048,
+        description="Mixtures are compared in this many principal dimensions, with one Gaussian for the rest.",
+    )
+    most_vectors: int = Field(
+        5000, ge=100, description="Most vectors of a dataset and role that are looked at, drawn at random."
+    )
 
 
 class EvaluationConfig(Section):
@@ -367,6 +425,7 @@ class ExperimentConfig(Section):
     density: DensityConfig = DensityConfig()
     fusion: FusionConfig = FusionConfig()
     calibration: CalibrationConfig = CalibrationConfig()
+    diagnostics: DiagnosticsConfig = DiagnosticsConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     robustness: RobustnessConfig = RobustnessConfig()
     runner: RunnerConfig = RunnerConfig()

@@ -7,6 +7,7 @@ videos.
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,17 +22,18 @@ from difffake.backbone.checkpoints import load_weights
 from difffake.backbone.device import resolve_device
 from difffake.backbone.embed import embed_crops
 from difffake.backbone.embedder import Backbone
-from difffake.config import Combination, FacesConfig, PairsConfig, ScoreName
+from difffake.config import Combination, FacesConfig, Features, PairsConfig, ScoreName
 from difffake.differential.calibration import Calibration
-from difffake.differential.combination import combine
+from difffake.differential.combination import combine, single
 from difffake.differential.density import DensityModel, load_density
 from difffake.differential.fusion import Fusion, mean_log_odds
-from difffake.differential.pairs import draw_pairs
+from difffake.differential.pairs import draw_pairs, draw_pairs_across
 from difffake.differential.scoring import video_score
-from difffake.errors import ArtefactError
+from difffake.errors import ArtefactError, DataError
 from difffake.faces.extraction import extract_faces
 from difffake.faces.finder import FaceFinder, build_face_finder
 from difffake.faces.records import Extraction, ExtractionStatus, FaceRecord
+from difffake.references import read_references
 
 STAGE_VERSION = 3
 FORMAT_VERSION = 2
@@ -43,7 +45,9 @@ CALIBRATION = "calibration.json"
 SCORE_NAMES: tuple[ScoreName, ...] = get_args(ScoreName)
 
 ScoreStatus = Literal["scored", "abstained", "failed"]
-Features = npt.NDArray[np.float32]
+Embeddings = npt.NDArray[np.float32]
+
+logger = logging.getLogger(__name__)
 
 STATUS_WITHOUT_FACES: dict[ExtractionStatus, ScoreStatus] = {
     "no_face": "abstained",
@@ -63,13 +67,14 @@ class VideoScore:
         score: the one of the three below that decides; higher is more anomalous.
         p_value: share of real videos that score at least as high, in (0, 1].
         is_anomalous: whether the p-value is at or below the calibration's stated false-positive rate.
-        differential: minus the mean log-likelihood of the video's pairs.
+        differential: minus the mean log-likelihood of the video's pairs, or of its faces where the density is fitted
+            on single embeddings.
         fake_probability: mean over faces of the backbone's own fake probability, in [0, 1].
         fusion: both weighed together, in log-odds up to a constant; None in a detector without fusion.
         track_id: the person whose score it is, the most anomalous one; 0 is the main person.
         tracks_judged: people of the video that were scored.
         faces_used: faces of that person.
-        pairs_used: pairs of that person that were compared.
+        pairs_used: pairs of that person that were compared; 0 where faces are judged singly.
     """
 
     status: ScoreStatus
@@ -102,7 +107,7 @@ class Examination:
     Attributes:
         score: the outcome.
         pairs: P pairs of face names that were compared, none unless scored.
-        log_likelihood: (P,) of those pairs.
+        log_likelihood: (P,) of those pairs; (N,) of the faces where they are judged singly.
         face_ids: N faces of the person.
         fake_probability: (N,) float32, the backbone's own.
     """
@@ -121,12 +126,18 @@ class Settings(BaseModel):
 
     faces: FacesConfig
     pairs: PairsConfig
+    features: Features = "difference"
     combination: Combination
     l2_normalise: bool
     verdict: ScoreName
     seed: int
     extraction: str
     face_models: dict[str, str]
+
+    @property
+    def compares_videos(self) -> bool:
+        """Whether a video is judged by its differences from other videos of the same person."""
+        return self.features == "difference" and self.pairs.is_across_videos
 
 
 class Detector:
@@ -219,13 +230,40 @@ class Detector:
         text = json.dumps(manifest, indent=2, sort_keys=True, allow_nan=False)
         (folder / MANIFEST).write_text(text, encoding="utf-8")
 
-    def score(self, path: Path, device: Literal["auto", "cpu", "cuda"] = "auto") -> VideoScore:
-        """Score everybody in a video file; one that cannot be judged gives a status and a reason."""
+    def score(
+        self, path: Path, device: Literal["auto", "cpu", "cuda"] = "auto", references: Sequence[Path] = ()
+    ) -> VideoScore:
+        """Score everybody in a video file; one that cannot be judged gives a status and a reason.
+
+        Args:
+            path: the video.
+            device: where the network runs.
+            references: other videos that surely show the main person, for a detector that compares videos; without a
+                usable one it abstains. Of such a detector only the main person is judged.
+
+        Raises:
+            DataError: references were given to a detector that compares the faces of one video.
+        """
+        if references and not self.settings.compares_videos:
+            raise DataError(
+                f"{len(references)} reference videos were given, but this detector judges a video by its own faces; "
+                "score without references, or train with pairs.relation cross_video or reference"
+            )
+        content, outcome = self._extract(path)
+        if not references or outcome.status != "ok":
+            return self.score_extraction(outcome, resolve_device(device))
+        found = read_references(references, content, self._extract)
+        for sentence in found.refused:
+            logger.warning("%s", sentence)
+        scored = self.score_extraction(outcome, resolve_device(device), found.faces)
+        return scored if found.faces else replace(scored, reason="; ".join((scored.reason, *found.refused)))
+
+    def _extract(self, path: Path) -> tuple[str, Extraction]:
+        """The sha256 of a file, empty where there is none, and its faces."""
         if self._finder is None:
             self._finder = self._build_finder()
         content = _digest(path) if path.is_file() else ""
-        outcome = extract_faces(path, content, self.settings.extraction, self.settings.faces, self._finder)
-        return self.score_extraction(outcome, resolve_device(device))
+        return content, extract_faces(path, content, self.settings.extraction, self.settings.faces, self._finder)
 
     def _build_finder(self) -> FaceFinder:
         finder = build_face_finder(self.settings.faces)
@@ -236,10 +274,20 @@ class Detector:
             )
         return finder
 
-    def score_extraction(self, outcome: Extraction, device: torch.device) -> VideoScore:
-        """Score the people of an extraction: the main one, and whoever else is seen in enough of the frames."""
+    def score_extraction(
+        self, outcome: Extraction, device: torch.device, references: Mapping[str, Sequence[FaceRecord]] | None = None
+    ) -> VideoScore:
+        """Score the people of an extraction: the main one, and whoever else is seen in enough of the frames.
+
+        Args:
+            outcome: the faces.
+            device: where the network runs.
+            references: for a detector that compares videos: by content, faces of the main person in other videos.
+        """
         if outcome.status != "ok":
             return VideoScore(STATUS_WITHOUT_FACES[outcome.status], f"{outcome.status}: {outcome.reason}")
+        if self.settings.compares_videos:
+            return self._score_against([face for face in outcome.faces if face.track_id == 0], device, references or {})
         scores = []
         for track_id, faces in judged_tracks(outcome, self.settings.faces, self.settings.pairs).items():
             embedded = embed_crops(self.backbone, [face.crop_jpeg for face in faces], len(faces), device)
@@ -247,22 +295,40 @@ class Detector:
             scores.append(replace(score, track_id=track_id))
         return most_anomalous(scores)
 
+    def _score_against(
+        self, faces: Sequence[FaceRecord], device: torch.device, references: Mapping[str, Sequence[FaceRecord]]
+    ) -> VideoScore:
+        settings, names = self.settings, [face.face_id for face in faces]
+        others = {content: [face.face_id for face in members] for content, members in references.items()}
+        pairs = draw_pairs_across(names, others, settings.pairs, settings.seed)
+        drawn = {partner for _, partner in pairs}
+        partners = [face for members in references.values() for face in members if face.face_id in drawn]
+        embedded, compared = (
+            embed_crops(self.backbone, [face.crop_jpeg for face in group], max(len(group), 1), device)
+            for group in (faces, partners)
+        )
+        known = [face.face_id for face in partners], compared.features
+        score = self.score_faces(names, embedded.features, embedded.fake_probability, pairs, known)
+        return most_anomalous([replace(score, track_id=0)])
+
     def score_faces(
         self,
         face_ids: Sequence[str],
-        features: Features,
+        features: Embeddings,
         fake_probability: npt.NDArray[np.float32],
         pairs: Sequence[tuple[str, str]] | None = None,
+        partners: tuple[Sequence[str], Embeddings] | None = None,
     ) -> VideoScore:
         """Score the faces of one person in one video; see `examine_faces`."""
-        return self.examine_faces(face_ids, features, fake_probability, pairs).score
+        return self.examine_faces(face_ids, features, fake_probability, pairs, partners).score
 
     def examine_faces(
         self,
         face_ids: Sequence[str],
-        features: Features,
+        features: Embeddings,
         fake_probability: npt.NDArray[np.float32],
         pairs: Sequence[tuple[str, str]] | None = None,
+        partners: tuple[Sequence[str], Embeddings] | None = None,
     ) -> Examination:
         """Score the faces of one person in one video, and tell from which pairs and faces.
 
@@ -270,17 +336,38 @@ class Detector:
             face_ids: N names.
             features: (N, D) float32 embeddings.
             fake_probability: (N,) float32.
-            pairs: (base, partner) names; drawn by the detector's own rule unless given.
+            pairs: (base, partner) names; drawn by the detector's own rule unless given. Of no effect where faces are
+                judged singly.
+            partners: M names and (M, D) embeddings of partners in other videos.
         """
+        if self.settings.features == "embedding":
+            likelihoods = self.density.log_likelihood(single(features, self.settings.l2_normalise))
+            return self._judge((), likelihoods, face_ids, fake_probability)
         if pairs is None:
-            pairs = draw_pairs(face_ids, self.settings.pairs, self.settings.seed)
+            is_within = not self.settings.compares_videos
+            pairs = draw_pairs(face_ids, self.settings.pairs, self.settings.seed) if is_within else []
         if not pairs:
-            nothing = VideoScore(
-                "abstained", f"{len(face_ids)} faces give no pair to compare", faces_used=len(face_ids)
-            )
+            nothing = VideoScore("abstained", self._no_pair(len(face_ids)), faces_used=len(face_ids))
             return Examination(nothing, (), np.empty(0), face_ids, fake_probability)
-        log_likelihood = self.log_likelihood(face_ids, features, pairs)
-        differential = video_score(log_likelihood)
+        if partners is not None:
+            likelihoods = self.log_likelihood([*face_ids, *partners[0]], np.vstack([features, partners[1]]), pairs)
+        else:
+            likelihoods = self.log_likelihood(face_ids, features, pairs)
+        return self._judge(pairs, likelihoods, face_ids, fake_probability)
+
+    def _no_pair(self, face_count: int) -> str:
+        if self.settings.compares_videos:
+            return f"no other real video of this person to compare {face_count} faces with: give some as references"
+        return f"{face_count} faces give no pair to compare"
+
+    def _judge(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        likelihoods: npt.NDArray[np.float64],
+        face_ids: Sequence[str],
+        fake_probability: npt.NDArray[np.float32],
+    ) -> Examination:
+        differential = video_score(likelihoods)
         scored = VideoScore(
             status="scored",
             differential=differential,
@@ -289,7 +376,7 @@ class Detector:
             faces_used=len(face_ids),
             pairs_used=len(pairs),
         )
-        return Examination(self._decided(scored), pairs, log_likelihood, face_ids, fake_probability)
+        return Examination(self._decided(scored), pairs, likelihoods, face_ids, fake_probability)
 
     def _decided(self, scored: VideoScore) -> VideoScore:
         score = scored.value_of(self.settings.verdict)
@@ -303,7 +390,7 @@ class Detector:
         )
 
     def log_likelihood(
-        self, face_ids: Sequence[str], features: Features, pairs: Sequence[tuple[str, str]]
+        self, face_ids: Sequence[str], features: Embeddings, pairs: Sequence[tuple[str, str]]
     ) -> npt.NDArray[np.float64]:
         """The (P,) log-likelihoods of the given pairs of faces; see `DensityModel.log_likelihood`."""
         vectors = differences(face_ids, features, pairs, self.settings.combination, self.settings.l2_normalise)
@@ -336,7 +423,7 @@ def most_anomalous(scores: Sequence[VideoScore]) -> VideoScore:
 
 def differences(
     face_ids: Sequence[str],
-    features: Features,
+    features: Embeddings,
     pairs: Sequence[tuple[str, str]],
     combination: Combination,
     l2_normalise: bool,

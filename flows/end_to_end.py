@@ -11,7 +11,7 @@ from data_catalog.home import DEFAULT_HOME
 from difffake.config import DatasetSpec, ExperimentConfig, StageName
 from flows.refresh import prepare, refresh_for_run
 from flows.train import train
-from tasks.density import DETECTOR_STAGE
+from tasks.calibration import STAGE as DETECTOR_STAGE
 from tasks.evaluation import evaluate
 from tasks.experiment import StageRecord, result
 from tasks.registry import open_training_run, promote, register

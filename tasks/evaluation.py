@@ -14,10 +14,11 @@ from difffake.evaluation.groups import group_videos
 from difffake.evaluation.results import DIFFERENTIAL, FAKE_PROBABILITY, OVERALL, SampleScores, VideoResult
 from difffake.evaluation.score_figures import auc_figure, roc_figure, score_histogram_figure
 from difffake.evaluation.table import STAGE_VERSION, evaluate_videos
-from tasks.density import DETECTOR_STAGE, examine_videos
+from tasks.calibration import STAGE as DETECTOR_STAGE
 from tasks.evaluation_files import write_samples, write_table
 from tasks.experiment import Experiment, StageRecord, made, of_role, reused, stage_task
-from tasks.pairs import read_pairs
+from tasks.pairs import digest_of_pairs, pairs_of_roles
+from tasks.scoring import examine_videos
 
 STAGE = "evaluation"
 TABLE = "metrics.csv"
@@ -38,7 +39,7 @@ def evaluate(
     inputs = {
         "detector": detector.digest,
         "embeddings": embeddings.digest,
-        "pairs": pairs.digest,
+        **digest_of_pairs(experiment, pairs),
         "videos": [[row[column] for column in told] for row in videos.values()],
         "learnt_from": learnt_from,
         "seed": config.seed,
@@ -53,8 +54,7 @@ def evaluate(
 
     loaded = Detector.load(store.require(DETECTOR_STAGE, detector.fingerprint).folder)
     faces = of_role(experiment.usable_faces(extraction), "test")
-    drawn = read_pairs(experiment, pairs.fingerprint, extraction)
-    drawn = drawn.filter(pa.compute.equal(drawn["role"], "test"))
+    drawn = pairs_of_roles(experiment, pairs, extraction, ("test",))
     examined = examine_videos(experiment, loaded, embeddings.fingerprint, faces, drawn)
     outcomes = {key: examined[key].score if key in examined else _without_faces(row) for key, row in videos.items()}
     _store_scores(experiment, detector.digest, videos, outcomes)

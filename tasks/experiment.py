@@ -21,7 +21,6 @@ from data_catalog.lake import Lake
 from difffake.config import DatasetSpec, ExperimentConfig, Role, StageName
 from difffake.errors import DataError
 
-SAME_VIDEO = "same_video"
 ROLES: tuple[Role, ...] = get_args(Role)
 PROGRESS_EVERY_S = 10.0
 

@@ -11,27 +11,29 @@ from data_catalog.fingerprints import digest_names, fingerprint
 from difffake.backbone.checkpoints import load_weights
 from difffake.backbone.device import resolve_device
 from difffake.backbone.embed import embed_images
-from difffake.backbone.embedder import Backbone
 from difffake.backbone.images import decode_crop, resize_to_input
 from difffake.detector import FUSION, Detector
 from difffake.differential import fusion
-from difffake.differential.fusion import fit_fusion, mean_log_odds
+from difffake.differential.fusion import Fusion, fit_fusion, mean_log_odds
 from difffake.errors import DataError, DegenerateMaskError
-from difffake.faces.records import FaceSet
+from difffake.faces.records import RgbImage
 from difffake.pseudofakes import forged_video
 from difffake.pseudofakes.forged_video import forge_video
 from difffake.pseudofakes.recipe import STAGE_VERSION as PSEUDO_FAKES_VERSION
 from difffake.randomness import derive_rng
 from tasks.backbone import weights_path
-from tasks.density import FUSION_STAGE, Densities, detector_settings, group, load_densities
+from tasks.density import load_densities
 from tasks.experiment import Experiment, StageRecord, made, of_role, progress, reused, stage_task
-from tasks.pairs import read_pairs
+from tasks.pairs import digest_of_pairs, pairs_of_roles
+from tasks.scoring import detector_settings, examine_person
+from tasks.vectors import contents_of, group
 
-Pairs = list[tuple[str, ...]]
+STAGE = "fusion"
+
 Evidence = tuple[float, float]
 
 
-@stage_task(FUSION_STAGE)
+@stage_task(STAGE)
 def fuse(
     experiment: Experiment,
     extraction: str,
@@ -42,103 +44,137 @@ def fuse(
 ) -> StageRecord:
     """Learn how much differential score and fake probability weigh, without a fake."""
     config = experiment.config
-    selected = of_role(read_pairs(experiment, pairs.fingerprint, extraction), "validation")
     inputs = {
         "backbone": backbone.digest,
         "density": fitted.digest,
         "embeddings": embeddings.digest,
-        "pairs": pairs.digest,
+        **digest_of_pairs(experiment, pairs),
         "pseudo_fakes": config.pseudo_fakes.model_dump(mode="json"),
         "seed": config.seed,
     }
     versions = (fusion.STAGE_VERSION, forged_video.STAGE_VERSION, PSEUDO_FAKES_VERSION)
-    name = fingerprint(FUSION_STAGE, versions, config.fusion, inputs)
+    name = fingerprint(STAGE, versions, config.fusion, inputs)
     store = experiment.home.artefacts
-    found = store.find(FUSION_STAGE, name)
-    if found is not None and FUSION_STAGE not in experiment.force:
-        return reused(FUSION_STAGE, name, found, _summary(found.facts))
-
-    judge = _Judge(experiment, extraction, backbone, load_densities(experiment, fitted))
-    reals, copies = judge.weigh(embeddings.fingerprint, selected)
-    learnt = fit_fusion(reals, copies, config.fusion.regularisation)
-    facts = learnt.model_dump(mode="json") | {
-        "warning": learnt.warning,
+    found = store.find(STAGE, name)
+    if found is not None and STAGE not in experiment.force:
+        return reused(STAGE, name, found, _summary(found.facts))
+    reals, copies = _weigh(experiment, extraction, backbone, embeddings, pairs, fitted)
+    learnt = fit_fusion(reals, copies, config.fusion.regularisation) if copies else None
+    facts = {
+        "fusion": learnt.model_dump(mode="json") if learnt else None,
+        "warning": learnt.warning if learnt else "no validation video has faces to compare, so there is no fused score",
         "evidence": {"reals": reals, "pseudo_fakes": copies},
     }
-    with store.staging(FUSION_STAGE, name) as folder:
-        (folder / FUSION).write_text(learnt.to_json(), encoding="utf-8")
-        artefact = store.publish(folder, FUSION_STAGE, name, facts, digest_names([learnt.to_json()]))
-    return made(FUSION_STAGE, name, artefact, _summary(facts))
+    with store.staging(STAGE, name) as folder:
+        text = learnt.to_json() if learnt else ""
+        (folder / FUSION).write_text(text, encoding="utf-8")
+        artefact = store.publish(folder, STAGE, name, facts, digest_names([text]))
+    return made(STAGE, name, artefact, _summary(facts))
 
 
-class _Judge:
-    """Scores validation videos and their pseudo-fake copies by densities that have not seen their people."""
+def load_fusion(experiment: Experiment, fused: StageRecord) -> Fusion | None:
+    """What `fuse` made; None where no validation video could be compared.
 
-    def __init__(self, experiment: Experiment, extraction: str, backbone: StageRecord, densities: Densities) -> None:
-        self._experiment = experiment
-        self._faces = group(of_role(experiment.usable_faces(extraction), "validation"), "face_id", "video_sha256")
-        self._backbone = load_weights(weights_path(experiment, backbone))
-        self._backbone.to(resolve_device(experiment.config.backbone.device))
-        self._densities = densities
-        self._settings = detector_settings(experiment, extraction, "differential")
-
-    def weigh(self, embeddings: str, pairs: pa.Table) -> tuple[list[Evidence], list[Evidence]]:
-        """Evidence of the reals, and of the copies."""
-        reals, copies = [], []
-        drawn = group(pairs, "base_id", "partner_id")
-        with progress(FUSION_STAGE, "videos") as report:
-            for number, (person, selected) in enumerate(drawn.items(), start=1):
-                faces = self._face_set(person)
-                detector = Detector(self._settings, self._backbone, self._densities.for_video(person[0]))
-                contents = [content for _, content in self._faces[person]]
-                reals.append(
-                    _evidence(detector, read_embeddings(self._experiment.lake, embeddings, contents), selected)
-                )
-                copies += [_evidence(detector, copy, kept) for copy, kept in self._copies(faces, contents[0], selected)]
-                report(number, len(drawn))
-        return reals, copies
-
-    def _face_set(self, person: tuple[str, int]) -> FaceSet:
-        names, contents = zip(*self._faces[person], strict=True)
-        columns = {"face_id": names, "video_key": [person[0]] * len(names), "video_sha256": contents}
-        return read_face_set(self._experiment.lake, pa.table(columns))
-
-    def _copies(self, faces: FaceSet, content: str, pairs: Pairs) -> Iterator[tuple[EmbeddedFaces, Pairs]]:
-        config = self._experiment.config
-        crops = [decode_crop(jpeg, name) for jpeg, name in zip(faces.crops_jpeg, faces.face_ids, strict=True)]
-        for copy in range(config.fusion.copies_per_video):
-            rng = derive_rng(config.seed, FUSION_STAGE, content, copy)
-            try:
-                forged = forge_video(crops, faces.landmarks_crop_px, config.pseudo_fakes, config.fusion.jitter, rng)
-            except DegenerateMaskError:
-                continue
-            images = {name: image for name, image in zip(faces.face_ids, forged, strict=True) if image is not None}
-            kept = [pair for pair in pairs if images.keys() >= set(pair)]
-            if kept:
-                yield _embed(self._backbone, images), kept
+    Raises:
+        DataError: the fused score is to decide and there is none.
+    """
+    text = experiment.home.artefacts.require(STAGE, fused.fingerprint).path(FUSION).read_text(encoding="utf-8")
+    if text:
+        return Fusion.from_json(text)
+    if experiment.config.calibration.verdict == "fusion":
+        raise DataError(
+            f"calibration.verdict is fusion, and {fused.facts['warning']}: give a dataset the role validation, or let "
+            "another score decide"
+        )
+    return None
 
 
-def _embed(backbone: Backbone, images: Mapping[str, Any]) -> EmbeddedFaces:
-    names = sorted(images)
-    size_px = backbone.preprocessing.input_size_px
-    embedded = embed_images(backbone, np.stack([resize_to_input(images[name], size_px) for name in names]))
-    return EmbeddedFaces(np.array(names), embedded.features, embedded.fake_probability)
-
-
-def _evidence(detector: Detector, embedded: EmbeddedFaces, pairs: Pairs) -> Evidence:
-    faces = embedded.of({name for pair in pairs for name in pair})
-    scored = detector.score_faces(
-        faces.face_ids.tolist(), faces.features, faces.fake_probability, [(base, partner) for base, partner in pairs]
+def _weigh(
+    experiment: Experiment,
+    extraction: str,
+    backbone: StageRecord,
+    embeddings: StageRecord,
+    pairs: StageRecord,
+    fitted: StageRecord,
+) -> tuple[list[Evidence], list[Evidence]]:
+    """Evidence of the real validation videos and of their copies, by densities that have not seen their people."""
+    settings = detector_settings(experiment, extraction, "differential")
+    network = load_weights(weights_path(experiment, backbone))
+    network.to(resolve_device(experiment.config.backbone.device))
+    densities = load_densities(experiment, fitted)
+    faces = of_role(experiment.usable_faces(extraction), "validation")
+    selected = pairs_of_roles(experiment, pairs, extraction, ("validation",))
+    drawn = group(selected, "base_id", "partner_id")
+    known = read_embeddings(
+        experiment.lake, embeddings.fingerprint, [*faces["video_sha256"].to_pylist(), *contents_of(selected)]
     )
-    if scored.differential is None:
-        raise DataError(f"a validation video of {len(faces.face_ids)} faces has pairs and no score: {scored.reason}")
-    return scored.differential, mean_log_odds(faces.fake_probability)
+    reals: list[Evidence] = []
+    copies: list[Evidence] = []
+    people = group(faces, "face_id", "video_sha256")
+    with progress(STAGE, "videos") as report:
+        for number, ((video_key, track_id), members) in enumerate(people.items(), start=1):
+            detector = Detector(settings, network, densities.for_video(video_key))
+            compared = [(base, partner) for base, partner in drawn.get((video_key, track_id), [])]
+            of_real = _evidence(detector, known, {name for name, _ in members}, compared)
+            if of_real is not None:
+                reals.append(of_real)
+                for images in _copies(experiment, video_key, members):
+                    forged = _embed(detector, images, known, compared)
+                    kept = [pair for pair in compared if set(pair) <= set(forged.face_ids.tolist())]
+                    of_copy = _evidence(detector, forged, images.keys(), kept)
+                    copies += [] if of_copy is None else [of_copy]
+            report(number, len(people))
+    return reals, copies
+
+
+def _copies(experiment: Experiment, video_key: str, members: list[tuple[str, ...]]) -> Iterator[Mapping[str, RgbImage]]:
+    """Pseudo-fake copies of one person's faces, by name; those without a usable mask are left out."""
+    config = experiment.config
+    names, contents = zip(*members, strict=True)
+    columns = {"face_id": names, "video_key": [video_key] * len(names), "video_sha256": contents}
+    faces = read_face_set(experiment.lake, pa.table(columns))
+    crops = [decode_crop(jpeg, name) for jpeg, name in zip(faces.crops_jpeg, names, strict=True)]
+    for copy in range(config.fusion.copies_per_video):
+        rng = derive_rng(config.seed, STAGE, contents[0], copy)
+        try:
+            forged = forge_video(crops, faces.landmarks_crop_px, config.pseudo_fakes, config.fusion.jitter, rng)
+        except DegenerateMaskError:
+            continue
+        yield {name: image for name, image in zip(names, forged, strict=True) if image is not None}
+
+
+def _embed(
+    detector: Detector, images: Mapping[str, RgbImage], known: EmbeddedFaces, pairs: list[tuple[str, str]]
+) -> EmbeddedFaces:
+    """The forged faces, and the real ones of other videos they are compared with, sorted by name."""
+    own = {base for base, _ in pairs}
+    others = known.of({partner for _, partner in pairs if partner not in own and partner not in images})
+    size_px = detector.backbone.preprocessing.input_size_px
+    made_now = embed_images(detector.backbone, np.stack([resize_to_input(image, size_px) for image in images.values()]))
+    names = np.array([*images, *others.face_ids.tolist()])
+    order = np.argsort(names)
+    return EmbeddedFaces(
+        names[order],
+        np.concatenate([made_now.features, others.features])[order],
+        np.concatenate([made_now.fake_probability, others.fake_probability])[order],
+    )
+
+
+def _evidence(
+    detector: Detector, embedded: EmbeddedFaces, face_ids: Any, pairs: list[tuple[str, str]]
+) -> Evidence | None:
+    examined = examine_person(detector, embedded, set(face_ids), pairs)
+    if examined.score.differential is None:
+        return None
+    return examined.score.differential, mean_log_odds(examined.fake_probability)
 
 
 def _summary(facts: Mapping[str, Any]) -> str:
-    differential, probability = facts["weights"]
+    if facts["fusion"] is None:
+        return str(facts["warning"])
+    differential, probability = facts["fusion"]["weights"]
     text = (
-        f"weights {differential:.2f} differential, {probability:.2f} fake probability, from {facts['reals']} real "
-        f"videos and {facts['pseudo_fakes']} pseudo-fake copies"
+        f"weights {differential:.2f} differential, {probability:.2f} fake probability, from {facts['fusion']['reals']} "
+        f"real videos and {facts['fusion']['pseudo_fakes']} pseudo-fake copies"
     )
     return f"{text}. {facts['warning']}" if facts["warning"] else text

@@ -6,6 +6,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data_catalog.inventory import Inventory, check_identities, take_inventory
+from data_catalog.references import require_references
 from tasks.experiment import Experiment, StageRecord, progress, stage_task
 
 
@@ -28,8 +29,11 @@ def ingest(experiment: Experiment, verify: bool = False) -> StageRecord:
 
 @task(name="check-roles", task_run_name="check-roles", cache_policy=NO_CACHE)
 def check_roles(experiment: Experiment) -> None:
-    """Refuse people and originals that serve more than one of training, validation and test."""
-    check_identities(experiment.lake, experiment.roles())
+    """Refuse people and originals that serve more than one of training, validation and test, and pairs of nobody."""
+    roles, config = experiment.roles(), experiment.config
+    check_identities(experiment.lake, roles)
+    if config.density.features == "difference" and config.pairs.is_across_videos:
+        require_references(experiment.lake, roles, config.pairs.relation)
 
 
 def _describe(inventory: Inventory) -> str:

@@ -9,14 +9,14 @@ from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from tasks import backbone, density, evaluation, pseudo_fakes, robustness
+from tasks import backbone, calibration, evaluation, pseudo_fakes, robustness
 from tasks.experiment import Experiment, StageRecord
 from tasks.tracking import run_url
 
 FIGURES = {
     pseudo_fakes.STAGE: (pseudo_fakes.SHEET,),
     backbone.STAGE: (backbone.CURVES,),
-    density.DETECTOR_STAGE: (density.CALIBRATION_FIGURE,),
+    calibration.STAGE: (calibration.FIGURE,),
     evaluation.STAGE: (evaluation.ROC, evaluation.AUCS, "scores*.png", evaluation.EXAMPLES, evaluation.TABLE),
     robustness.STAGE: (robustness.FIGURE, robustness.TABLE),
 }

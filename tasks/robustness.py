@@ -15,7 +15,7 @@ from data_catalog.schemas import TableName
 from difffake import detector as detector_module
 from difffake.backbone.device import resolve_device
 from difffake.config import ExperimentConfig, RobustnessConfig
-from difffake.detector import Detector
+from difffake.detector import SCORE_NAMES, Detector
 from difffake.evaluation.robustness import (
     STAGE_VERSION,
     JudgedVideos,
@@ -28,7 +28,7 @@ from difffake.evaluation.robustness_figure import robustness_figure
 from difffake.faces.finder import build_face_finder
 from difffake.perturbations.perturbation import H264_CRF, Perturbation
 from difffake.randomness import derive_seed
-from tasks.density import DETECTOR_STAGE
+from tasks.calibration import STAGE as DETECTOR_STAGE
 from tasks.experiment import Experiment, StageRecord, made, progress, reused, stage_task
 from tasks.faces import PendingVideo, extraction_fingerprint
 from tasks.perturbed_faces import perturbed_faces
@@ -38,9 +38,6 @@ CONDITION_STAGE = "robustness_scores"
 TABLE = "robustness.csv"
 FIGURE = "robustness.png"
 SCORES_FILE = "scores.json"
-
-SCORE_COLUMNS = {"anomaly": "score", "backbone": "fake_probability"}
-"""What is compared: the name of a score, and where `VideoScore` has it."""
 
 
 @stage_task(STAGE)
@@ -69,7 +66,12 @@ def measure_robustness(
     judged = JudgedVideos([int(row["label"] == "fake") for row in videos], [row["identity"] for row in videos])
     resampling = Resampling(config.evaluation.bootstrap_resamples, config.evaluation.confidence, config.seed)
     table = evaluate_robustness(judged, clean, perturbed, resampling)
-    facts = {"rows": [row.to_dict() for row in table], "videos": len(videos), "conditions": len(names)}
+    facts = {
+        "rows": [row.to_dict() for row in table],
+        "videos": len(videos),
+        "conditions": len(names),
+        "verdict": config.calibration.verdict,
+    }
     with store.staging(STAGE, name) as folder:
         _write_table(table, folder / TABLE)
         robustness_figure(table, config.evaluation.confidence).savefig(folder / FIGURE)
@@ -169,7 +171,7 @@ def _pending(row: Mapping[str, Any]) -> PendingVideo:
 
 
 def _clean_scores(experiment: Experiment, detector: str, videos: Sequence[dict[str, Any]]) -> dict[str, VideoScores]:
-    columns = ["video_key", *SCORE_COLUMNS.values()]
+    columns = ["video_key", *SCORE_NAMES]
     rows = experiment.lake.read(TableName.SCORES, columns, {"detector": [detector]}).to_pylist()
     by_key = {row["video_key"]: row for row in rows}
     return _columns([by_key[row["video_key"]] for row in videos])
@@ -181,7 +183,7 @@ def _stored_scores(artefact: Artefact, videos: Sequence[dict[str, Any]]) -> dict
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, VideoScores]:
-    return {name: [row[column] for row in rows] for name, column in SCORE_COLUMNS.items()}
+    return {name: [row[name] for row in rows] for name in SCORE_NAMES}
 
 
 def _write_table(table: Sequence[RobustnessRow], path: Path) -> None:
@@ -194,7 +196,7 @@ def _write_table(table: Sequence[RobustnessRow], path: Path) -> None:
 
 def _summary(facts: Mapping[str, Any]) -> str:
     size = f"{facts['conditions']} conditions of {facts['videos']} test videos"
-    areas = [row for row in facts["rows"] if row["score"] == "anomaly" and row["auc"] is not None]
+    areas = [row for row in facts["rows"] if row["score"] == facts["verdict"] and row["auc"] is not None]
     if len(areas) < 2 or areas[0]["perturbation"] != "clean":
         return f"{size}; too few were scored for an AUC"
     worst = min(areas[1:], key=lambda row: float(row["auc"]))

@@ -1,4 +1,7 @@
-"""How two embeddings of one person become one vector of natural change (method: Sec. 3.3 of the paper)."""
+"""How two embeddings of one person become one vector of natural change (method: Sec. 3.3 of the paper).
+
+And how one embedding becomes a vector, for the non-differential baseline.
+"""
 
 from collections.abc import Callable
 
@@ -47,9 +50,35 @@ def combine(a: npt.ArrayLike, b: npt.ArrayLike, combination: Combination, l2_nor
     if not l2_normalise:
         return _COMBINATIONS[combination](difference)
     # A row's direction does not depend on its scale, and at a largest element of 1 no power under- or overflows.
-    largest = np.max(np.abs(difference), axis=1, keepdims=True, initial=0.0)
-    combined = _COMBINATIONS[combination](_divide_nonzero_rows(difference, largest))
-    return _divide_nonzero_rows(combined, np.linalg.norm(combined, axis=1, keepdims=True))
+    return _to_length_1(_COMBINATIONS[combination](_to_largest_1(difference)))
+
+
+def single(embeddings: npt.ArrayLike, l2_normalise: bool) -> Vectors:
+    """Embeddings as vectors of the non-differential baseline, in float64.
+
+    Args:
+        embeddings: (N, D).
+        l2_normalise: divide each row that is not zero by its Euclidean norm.
+
+    Returns:
+        (N, D) float64.
+
+    Raises:
+        DensityError: the shape is not (N, D), or a value is not finite.
+    """
+    vectors = np.asarray(embeddings, dtype=np.float64)
+    if vectors.ndim != 2:
+        raise DensityError(f"embeddings must have the shape (N, D), not {vectors.shape}")
+    _refuse_non_finite(vectors, "single")
+    return _to_length_1(_to_largest_1(vectors)) if l2_normalise else vectors
+
+
+def _to_largest_1(vectors: Vectors) -> Vectors:
+    return _divide_nonzero_rows(vectors, np.max(np.abs(vectors), axis=1, keepdims=True, initial=0.0))
+
+
+def _to_length_1(vectors: Vectors) -> Vectors:
+    return _divide_nonzero_rows(vectors, np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
 def _divide_nonzero_rows(vectors: Vectors, divisors: Vectors) -> Vectors:

@@ -10,11 +10,11 @@ from zipfile import BadZipFile
 
 import skops.io
 
-from difffake.config import AnomalyModel, DensityConfig
+from difffake.config import AnomalyModel, Covariance, DensityConfig
 from difffake.differential.density_base import FILE_VERSION, FittedDensity, Vectors
 from difffake.differential.density_distance import NearestNeighboursDensity, OneClassDensity
 from difffake.differential.density_facts import DensityFacts
-from difffake.differential.density_mixture import Covariance, FloorUnit, GaussianMixtureDensity
+from difffake.differential.density_mixture import FloorUnit, GaussianMixtureDensity
 from difffake.differential.density_shrinkage import ShrunkGaussianDensity
 from difffake.differential.density_subspace import PrincipalComponentsDensity, SubspaceMixtureDensity
 from difffake.errors import ArtefactError
@@ -49,6 +49,10 @@ class DensityModel(Protocol):
     @property
     def facts_(self) -> DensityFacts:
         """What the fit looked like."""
+        ...
+
+    def require_count(self, count: int) -> None:
+        """Raise a DensityError where `count` vectors are too few to learn from."""
         ...
 
     def fit(self, vectors: Vectors) -> Self:

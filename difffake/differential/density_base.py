@@ -21,6 +21,9 @@ FILE_VERSION = 1
 
 Vectors = npt.NDArray[np.float64]
 
+Need = tuple[int, str, str]
+"""The fewest vectors for something, that something, and what completes the remedy "give more real pairs"."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -49,6 +52,7 @@ class FittedDensity(ABC):
             DensityError: too few vectors, a value that is not finite, or vectors this model cannot be fitted on.
         """
         training = _checked(vectors)
+        self.require_count(*training.shape)
         self._refuse_unfit(training)
         # A fit that fails halfway leaves an unfitted model, not parts of two.
         vars(self).pop("facts_", None)
@@ -56,6 +60,18 @@ class FittedDensity(ABC):
         for warning in self.facts_.warnings:
             logger.warning("%s", warning)
         return self
+
+    def require_count(self, count: int, dimensions: int | None = None) -> None:
+        """Refuse to be fitted on so few vectors, before there are any; with `dimensions` the answer is exact.
+
+        Raises:
+            DensityError: `count` vectors are too few.
+        """
+        for needed, what, remedy in self._needs(dimensions):
+            if count < needed:
+                raise DensityError(
+                    f"{count} vectors cannot fit {what}: at least {needed} are needed; give more real pairs{remedy}"
+                )
 
     def log_likelihood(self, vectors: Vectors) -> Vectors:
         """(N, D) vectors to their (N,) log-likelihoods, in nats, float64; see `DensityModel.log_likelihood`.
@@ -122,8 +138,12 @@ class FittedDensity(ABC):
         return model
 
     @abstractmethod
+    def _needs(self, dimensions: int | None) -> Sequence[Need]:
+        """How many vectors a fit takes, at least; of length `dimensions`, if that is known."""
+
     def _refuse_unfit(self, training: Vectors) -> None:
-        """Raise a DensityError, before time is spent, where these vectors cannot be fitted."""
+        """Raise a DensityError, before time is spent, where these vectors, enough of them, cannot be fitted."""
+        refuse_equal(training)
 
     @abstractmethod
     def _fit(self, training: Vectors) -> DensityFacts:
@@ -140,14 +160,6 @@ class FittedDensity(ABC):
     def _require_fit(self) -> None:
         if not hasattr(self, "facts_"):
             raise DensityError("this density is not fitted: call fit with the vectors of real pairs first")
-
-
-def require_count(training: Vectors, needed: int, what: str, remedy: str) -> None:
-    """Refuse fewer than `needed` vectors for `what`; `remedy` completes "give more real pairs"."""
-    if len(training) < needed:
-        raise DensityError(
-            f"{len(training)} vectors cannot fit {what}: at least {needed} are needed; give more real pairs{remedy}"
-        )
 
 
 def refuse_equal(training: Vectors) -> None:

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neighbors import NearestNeighbors
 from sklearn.svm import OneClassSVM
 
-from difffake.differential.density_base import FittedDensity, Vectors, refuse_equal, require_count
+from difffake.differential.density_base import FittedDensity, Need, Vectors
 from difffake.differential.density_facts import NeighbourFacts, OneClassFacts, kernel_warnings, mean_variance
 
 Gamma = float | Literal["inverse_dimension"]
@@ -45,9 +45,8 @@ class OneClassDensity(FittedDensity):
     svm_: OneClassSVM = field(init=False, repr=False)
     facts_: OneClassFacts = field(init=False, repr=False)
 
-    def _refuse_unfit(self, training: Vectors) -> None:
-        require_count(training, 2, "a one-class support vector machine", "")
-        refuse_equal(training)
+    def _needs(self, dimensions: int | None) -> Sequence[Need]:  # noqa: ARG002 - the same for vectors of any length
+        return ((2, "a one-class support vector machine", ""),)
 
     def _fit(self, training: Vectors) -> OneClassFacts:
         count, dimensions = training.shape
@@ -104,10 +103,9 @@ class NearestNeighboursDensity(FittedDensity):
     index_: NearestNeighbors = field(init=False, repr=False)
     facts_: NeighbourFacts = field(init=False, repr=False)
 
-    def _refuse_unfit(self, training: Vectors) -> None:
+    def _needs(self, dimensions: int | None) -> Sequence[Need]:  # noqa: ARG002 - the same for vectors of any length
         what = f"{self.neighbours} neighbours of each of them"
-        require_count(training, self.neighbours + 1, what, " or set density.neighbours lower")
-        refuse_equal(training)
+        return ((self.neighbours + 1, what, " or set density.neighbours lower"),)
 
     def _fit(self, training: Vectors) -> NeighbourFacts:
         self.index_ = NearestNeighbors(n_neighbors=self.neighbours, algorithm="brute").fit(training)

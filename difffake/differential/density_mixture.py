@@ -10,11 +10,11 @@ import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
-from difffake.differential.density_base import FittedDensity, Vectors, require_count
+from difffake.config import Covariance
+from difffake.differential.density_base import FittedDensity, Need, Vectors
 from difffake.differential.density_facts import MixtureFacts, floor_dominated_share, mean_variance, mixture_warnings
 from difffake.errors import DensityError
 
-Covariance = Literal["full", "tied", "diag", "spherical"]
 FloorUnit = Literal["absolute", "data_variance"]
 
 
@@ -56,8 +56,8 @@ class GaussianMixtureDensity(FittedDensity):
         """The floor in the vectors' squared unit, resolved at fitting."""
         return self.facts_.covariance_floor
 
-    def _refuse_unfit(self, training: Vectors) -> None:
-        require_components(training, self.components)
+    def _needs(self, dimensions: int | None) -> Sequence[Need]:  # noqa: ARG002 - the same for vectors of any length
+        return (need_of(self.components),)
 
     def _fit(self, training: Vectors) -> MixtureFacts:
         floor = resolve_floor(training, self.covariance_floor, self.covariance_floor_unit)
@@ -91,9 +91,9 @@ class GaussianMixtureDensity(FittedDensity):
         return self.covariance, (self.mixture_.weights_, self.mixture_.means_, self.mixture_.covariances_)
 
 
-def require_components(training: Vectors, components: int) -> None:
-    """Refuse fewer vectors than components, or fewer than 2."""
-    require_count(training, max(components, 2), f"{components} components", " or set density.components lower")
+def need_of(components: int) -> Need:
+    """As many vectors as components, and 2."""
+    return max(components, 2), f"{components} components", " or set density.components lower"
 
 
 def resolve_floor(training: Vectors, floor: float, unit: FloorUnit) -> float:
@@ -107,7 +107,7 @@ def resolve_floor(training: Vectors, floor: float, unit: FloorUnit) -> float:
     resolved = floor * mean_variance(training)
     if resolved <= 0:
         raise DensityError(
-            "all training vectors are equal, so a covariance floor relative to their variance is 0; "
+            "the training vectors vary so little that a covariance floor relative to their variance is 0; "
             "give pairs that differ, or state the floor in absolute units"
         )
     return resolved

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.covariance import LedoitWolf
 
-from difffake.differential.density_base import FittedDensity, Vectors, refuse_equal, require_count
+from difffake.differential.density_base import FittedDensity, Need, Vectors
 from difffake.differential.density_facts import ShrunkGaussianFacts, mean_variance, shrinkage_warnings
 from difffake.errors import DensityError
 
@@ -30,9 +30,8 @@ class ShrunkGaussianDensity(FittedDensity):
     gaussian_: LedoitWolf = field(init=False, repr=False)
     facts_: ShrunkGaussianFacts = field(init=False, repr=False)
 
-    def _refuse_unfit(self, training: Vectors) -> None:
-        require_count(training, 3, "a shrunk covariance", "")
-        refuse_equal(training)
+    def _needs(self, dimensions: int | None) -> Sequence[Need]:  # noqa: ARG002 - the same for vectors of any length
+        return ((3, "a shrunk covariance", ""),)
 
     def _fit(self, training: Vectors) -> ShrunkGaussianFacts:
         self.gaussian_ = LedoitWolf().fit(training)

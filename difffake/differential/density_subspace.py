@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
-from difffake.differential.density_base import FittedDensity, Vectors, refuse_equal, require_count
+from difffake.differential.density_base import FittedDensity, Need, Vectors
 from difffake.differential.density_facts import (
     PrincipalComponentsFacts,
     SubspaceMixtureFacts,
@@ -21,7 +21,7 @@ from difffake.differential.density_facts import (
     mixture_warnings,
     residual_warnings,
 )
-from difffake.differential.density_mixture import FloorUnit, fit_mixture, require_components, resolve_floor
+from difffake.differential.density_mixture import FloorUnit, fit_mixture, need_of, resolve_floor
 from difffake.errors import DensityError
 
 _LOWER = " or set density.subspace_dimensions lower"
@@ -59,17 +59,18 @@ class SubspaceMixtureDensity(FittedDensity):
     mixture_: GaussianMixture = field(init=False, repr=False)
     facts_: SubspaceMixtureFacts = field(init=False, repr=False)
 
+    def _needs(self, dimensions: int | None) -> Sequence[Need]:  # noqa: ARG002 - the same for vectors of any length
+        subspace = (self.subspace_dimensions + 1, f"a subspace of {self.subspace_dimensions} dimensions", _LOWER)
+        return subspace, need_of(self.components)
+
     def _refuse_unfit(self, training: Vectors) -> None:
         _require_dimensions(training, self.subspace_dimensions)
-        needed = self.subspace_dimensions + 1
-        require_count(training, needed, f"a subspace of {self.subspace_dimensions} dimensions", _LOWER)
-        require_components(training, self.components)
-        refuse_equal(training)
+        super()._refuse_unfit(training)
 
     def _fit(self, training: Vectors) -> SubspaceMixtureFacts:
         floor = resolve_floor(training, self.covariance_floor, self.covariance_floor_unit)
-        self.pca_ = _principal_axes(training, self.subspace_dimensions)
-        coordinates, residuals = self._split(training)
+        self.pca_ = principal_axes(training, self.subspace_dimensions)
+        coordinates, residuals = split(self.pca_, training)
         self.mixture_ = fit_mixture(
             coordinates,
             self.components,
@@ -107,22 +108,12 @@ class SubspaceMixtureDensity(FittedDensity):
         )
 
     def _score(self, vectors: Vectors) -> Vectors:
-        return self._joint(*self._split(vectors), self.facts_.residual_variance)
-
-    def _split(self, vectors: Vectors) -> tuple[Vectors, Vectors]:
-        """(N, D) vectors to their (N, k) coordinates and the (N,) squared lengths of their residuals."""
-        centred = vectors - self.pca_.mean_
-        coordinates = centred @ self.pca_.components_.T
-        # Subtracted as vectors: a difference of squared lengths would cancel where the residual is small.
-        return coordinates, np.square(centred - coordinates @ self.pca_.components_).sum(axis=1)
+        return self._joint(*split(self.pca_, vectors), self.facts_.residual_variance)
 
     def _joint(self, coordinates: Vectors, residuals: Vectors, residual_variance: float) -> Vectors:
         inside = np.asarray(self.mixture_.score_samples(coordinates), dtype=np.float64)
         outside = self.pca_.n_features_in_ - self.subspace_dimensions
-        if outside == 0:
-            return inside
-        log_outside = -0.5 * (residuals / residual_variance + outside * np.log(2 * np.pi * residual_variance))
-        return np.asarray(inside + log_outside, dtype=np.float64)
+        return inside + log_residual(residuals, outside, residual_variance)
 
     def _parameters(self) -> tuple[str, Sequence[npt.ArrayLike]]:
         mixture = (self.mixture_.weights_, self.mixture_.means_, self.mixture_.covariances_)
@@ -149,16 +140,17 @@ class PrincipalComponentsDensity(FittedDensity):
     pca_: PCA = field(init=False, repr=False)
     facts_: PrincipalComponentsFacts = field(init=False, repr=False)
 
+    def _needs(self, dimensions: int | None) -> Sequence[Need]:
+        is_all = dimensions is None or dimensions == self.subspace_dimensions
+        what = f"a subspace of {self.subspace_dimensions} dimensions and what is outside it"
+        return ((self.subspace_dimensions + (1 if is_all else 2), what, _LOWER),)
+
     def _refuse_unfit(self, training: Vectors) -> None:
         _require_dimensions(training, self.subspace_dimensions)
-        outside = training.shape[1] - self.subspace_dimensions
-        needed = self.subspace_dimensions + (2 if outside else 1)
-        what = f"a subspace of {self.subspace_dimensions} dimensions and what is outside it"
-        require_count(training, needed, what, _LOWER)
-        refuse_equal(training)
+        super()._refuse_unfit(training)
 
     def _fit(self, training: Vectors) -> PrincipalComponentsFacts:
-        self.pca_ = _principal_axes(training, self.subspace_dimensions)
+        self.pca_ = principal_axes(training, self.subspace_dimensions)
         count, dimensions = training.shape
         largest, smallest = self.pca_.explained_variance_[[0, -1]]
         if self.subspace_dimensions < dimensions:
@@ -196,7 +188,23 @@ def _require_dimensions(training: Vectors, subspace_dimensions: int) -> None:
         )
 
 
-def _principal_axes(training: Vectors, count: int) -> PCA:
+def split(pca: PCA, vectors: Vectors) -> tuple[Vectors, Vectors]:
+    """(N, D) vectors to their (N, k) principal coordinates and the (N,) squared lengths of their residuals."""
+    centred = vectors - pca.mean_
+    coordinates = centred @ pca.components_.T
+    # Subtracted as vectors: a difference of squared lengths would cancel where the residual is small.
+    return coordinates, np.square(centred - coordinates @ pca.components_).sum(axis=1)
+
+
+def log_residual(residuals: Vectors, outside: int, variance: float) -> Vectors:
+    """Log density, in nats, of (N,) squared residual lengths over `outside` directions of one variance; 0 for none."""
+    if outside == 0:
+        return np.zeros(len(residuals))
+    return np.asarray(-0.5 * (residuals / variance + outside * np.log(2 * np.pi * variance)), dtype=np.float64)
+
+
+def principal_axes(training: Vectors, count: int) -> PCA:
+    """The first `count` principal axes of (N, D) vectors."""
     # Of the solvers, only this one averages the noise variance over all D − k directions when vectors are fewer than D.
     # It squares the vectors before centring them, so they come centred: an offset would drown small variances.
     mean = training.mean(axis=0)

@@ -1,10 +1,12 @@
-"""Which faces of a video are compared (method: Sec. 3.3 of the paper): every face outside a random pool with one in it.
+"""Which faces are compared (method: Sec. 3.3 of the paper): of one video, or of several videos of one person.
 
-This is the reference: `data_catalog/sql/draw_pairs.sql` says the same for many videos at once and must equal it.
+This is the reference: `draw_pairs.sql` and `draw_pairs_across.sql` of `data_catalog/sql` say the same for many videos
+at once and must equal it. The digest of seed and names is the random number, so a draw depends on neither the order
+of faces nor on other people.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from difffake.config import PairsConfig
 from difffake.errors import DataError
@@ -12,12 +14,13 @@ from difffake.errors import DataError
 STAGE_VERSION = 1
 """Enters the fingerprint of the pairs: bump it, and change the SQL, when output changes."""
 
+Pair = tuple[str, str]
 
-def draw_pairs(face_ids: Sequence[str], config: PairsConfig, seed: int) -> list[tuple[str, str]]:
+
+def draw_pairs(face_ids: Sequence[str], config: PairsConfig, seed: int) -> list[Pair]:
     """Pair every face outside a random pool with a random member of that pool.
 
-    The digest of (seed, names) is the random number, so a draw depends on neither the order of `face_ids` nor on
-    other videos. With the paper's 40 faces and pool of 8 a video gives 32 pairs.
+    With the paper's 40 faces and pool of 8 a video gives 32 pairs.
 
     Args:
         face_ids: distinct names of the faces of one person in one video.
@@ -30,14 +33,52 @@ def draw_pairs(face_ids: Sequence[str], config: PairsConfig, seed: int) -> list[
     Raises:
         DataError: a name occurs twice.
     """
-    if len(set(face_ids)) != len(face_ids):
-        raise DataError(f"{len(face_ids) - len(set(face_ids))} face ids occur twice; pairs need distinct faces")
+    _refuse_doubles(face_ids)
     ranked = sorted(face_ids, key=lambda face_id: (_random_rank(f"{seed}/pool/{face_id}"), face_id))
     pool_count = _pool_count(len(ranked), config)
     pool, bases = ranked[:pool_count], ranked[pool_count:]
     if not pool:
         return []
     return [(base, _draw_partner(base, pool, seed)) for base in sorted(bases)]
+
+
+def draw_pairs_across(
+    face_ids: Sequence[str], others: Mapping[str, Sequence[str]], config: PairsConfig, seed: int
+) -> list[Pair]:
+    """Pair every face of a judged video with random faces of other real videos of the same person.
+
+    cross_video draws one of these videos anew for every face: one pair a face. reference draws at most
+    `config.references` of them once, the same for all faces: one pair a face and video. The draw of a video depends on
+    its name and the seed alone, so all videos of a person have the same references, but for themselves.
+
+    Args:
+        face_ids: distinct names of the faces of one person in the judged video.
+        others: of each other real video of that person, by a name of its content, the faces of its main person.
+        config: relation, and number of references.
+        seed: the experiment's seed.
+
+    Returns:
+        (base, partner) names, sorted; empty where there is no other video with a face.
+
+    Raises:
+        DataError: a name occurs twice, or the relation is same_video.
+    """
+    if not config.is_across_videos:
+        raise DataError("pairs.relation is same_video: its pairs are drawn within a video, by draw_pairs")
+    _refuse_doubles([*face_ids, *(face_id for faces in others.values() for face_id in faces)])
+    seen = [content for content, faces in others.items() if faces]
+    return sorted(
+        (base, _draw_partner(base, others[content], seed))
+        for base in face_ids
+        for content in _draw_videos(base, seen, config, seed)
+    )
+
+
+def _draw_videos(base: str, contents: Sequence[str], config: PairsConfig, seed: int) -> list[str]:
+    is_anew = config.relation == "cross_video"
+    drawn_for = f"{seed}/video/{base}" if is_anew else f"{seed}/video"
+    ranked = sorted(contents, key=lambda content: (_random_rank(f"{drawn_for}/{content}"), content))
+    return ranked[: 1 if is_anew else config.references]
 
 
 def _pool_count(face_count: int, config: PairsConfig) -> int:
@@ -53,3 +94,8 @@ def _draw_partner(base: str, pool: Sequence[str], seed: int) -> str:
 
 def _random_rank(text: str) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _refuse_doubles(face_ids: Sequence[str]) -> None:
+    if len(set(face_ids)) != len(face_ids):
+        raise DataError(f"{len(face_ids) - len(set(face_ids))} face ids occur twice; pairs need distinct faces")

@@ -6,16 +6,16 @@ import numpy.typing as npt
 from difffake.errors import DensityError
 
 
-def video_score(pair_log_likelihoods: npt.ArrayLike) -> float:
-    """The negative mean log-likelihood of a video's pairs: higher is more anomalous (paper: Sec. 3.4).
+def video_score(log_likelihoods: npt.ArrayLike) -> float:
+    """The negative mean log-likelihood of a video's pairs, or single faces: higher is more anomalous (Sec. 3.4).
 
     Args:
-        pair_log_likelihoods: (N,) in nats, N ≥ 1; or the scores an anomaly model without likelihood has instead.
+        log_likelihoods: (N,) in nats, N ≥ 1; or the scores an anomaly model without likelihood has instead.
 
     Raises:
         DensityError: there is no pair, or a likelihood is not finite.
     """
-    values = np.asarray(pair_log_likelihoods, dtype=np.float64)
+    values = np.asarray(log_likelihoods, dtype=np.float64)
     if values.ndim != 1 or values.size == 0:
         raise DensityError(
             f"a video's score needs a list of at least one pair's log-likelihood, not shape {values.shape}; "

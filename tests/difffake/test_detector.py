@@ -1,19 +1,25 @@
+import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from difffake.backbone.checkpoints import save_weights
+from difffake.backbone.embed import embed_crops
 from difffake.backbone.embedder import build_backbone
-from difffake.config import BackboneConfig, FacesConfig, PairsConfig
+from difffake.config import BackboneConfig, FacesConfig, PairsConfig, Relation
 from difffake.detector import CALIBRATION, DENSITY, FUSION, MANIFEST, WEIGHTS, Detector, Settings, differences
 from difffake.differential.calibration import fit_calibration
 from difffake.differential.density import GaussianMixtureDensity
 from difffake.differential.fusion import Fusion
-from difffake.differential.pairs import draw_pairs
-from difffake.errors import ArtefactError
+from difffake.differential.pairs import draw_pairs, draw_pairs_across
+from difffake.errors import ArtefactError, DataError
+from difffake.faces.extraction import extract_faces
 from difffake.faces.finder import build_face_finder
+from difffake.faces.records import FaceRecord
 from difffake.video import write_video
 from tests.helpers.media import astronaut_rgb
 
@@ -182,3 +188,108 @@ def test_files_are_scored_or_say_why_not(detector: Detector, tmp_path: Path) -> 
         outcome = detector.score(tmp_path / name)
         assert outcome.status == "failed"
         assert outcome.reason
+
+
+def like(detector: Detector, **changes: Any) -> Detector:
+    """The same detector under other settings."""
+    settings = detector.settings.model_copy(update=changes)
+    return Detector(settings, detector.backbone, detector.density, None, detector.calibrations)
+
+
+def clip(path: Path, start: int) -> Path:
+    """Eight frames of a face that moves; the start is where it is first."""
+    face = astronaut_rgb()[0:256, 100:356]
+    write_video(path, [np.roll(face, start + 3 * step, axis=1) for step in range(8)], fps=8, crf=18)
+    return path
+
+
+def test_single_embeddings_score_minus_the_mean_log_likelihood_of_the_faces(detector: Detector, tmp_path: Path) -> None:
+    width = detector.backbone.embedding_dim
+    density = GaussianMixtureDensity(components=2, covariance="diag", covariance_floor=1e-4).fit(
+        np.vstack([embeddings(seed, 20, width).astype(np.float64) for seed in range(20)])
+    )
+    changed = SETTINGS.model_copy(update={"features": "embedding", "l2_normalise": False})
+    single = Detector(changed, detector.backbone, density, None, detector.calibrations)
+    features = embeddings(7, 20, width)
+    scored = single.score_faces(NAMES, features, np.full(20, 0.5, np.float32))
+
+    assert scored.score == pytest.approx(-density.log_likelihood(features.astype(np.float64)).mean())
+    assert (scored.status, scored.faces_used, scored.pairs_used) == ("scored", 20, 0)
+    alone = single.score_faces(["a"], features[:1], np.full(1, 0.5, np.float32))
+    assert alone.score == pytest.approx(-density.log_likelihood(features[:1].astype(np.float64))[0])
+
+    folder = tmp_path / "stored"
+    folder.mkdir()
+    save_weights(detector.backbone, tmp_path / "weights")
+    density.save(tmp_path / "density")
+    single.save(folder, tmp_path / "weights", tmp_path / "density")
+    loaded = Detector.load(folder)
+    assert loaded.score_faces(NAMES, features, np.full(20, 0.5, np.float32)) == scored
+    good = loaded.score(clip(tmp_path / "face.mp4", 0), device="cpu")
+    assert (good.status, good.faces_used, good.pairs_used) == ("scored", 6, 0)
+
+
+def test_a_detector_that_compares_videos_abstains_without_references(detector: Detector, tmp_path: Path) -> None:
+    across = like(detector, pairs=PairsConfig(relation="cross_video"))
+    outcome = across.score(clip(tmp_path / "judged.mp4", 0), device="cpu")
+
+    assert (outcome.status, outcome.score, outcome.faces_used) == ("abstained", None, 6)
+    assert "give some as references" in outcome.reason
+
+
+@pytest.mark.parametrize("relation", ["cross_video", "reference"])
+def test_references_are_extracted_embedded_and_compared_by_the_rule(
+    detector: Detector, tmp_path: Path, relation: Relation
+) -> None:
+    config = PairsConfig(relation=relation, references=2)
+    across = like(detector, pairs=config)
+    judged = clip(tmp_path / "judged.mp4", 0)
+    references = [clip(tmp_path / f"reference{n}.mp4", 20 * n) for n in (1, 2, 3)]
+    scored = across.score(judged, "cpu", references)
+
+    faces: dict[str, list[FaceRecord]] = {}
+    finder = build_face_finder(SETTINGS.faces)
+    for path in (judged, *references):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        faces[content] = list(extract_faces(path, content, "test", SETTINGS.faces, finder).faces)
+    content, *others = faces
+    bases = [face.face_id for face in faces[content]]
+    pairs = draw_pairs_across(
+        bases, {other: [face.face_id for face in faces[other]] for other in others}, config, SETTINGS.seed
+    )
+    everyone = [face for members in faces.values() for face in members]
+    crops = [face.crop_jpeg for face in everyone]
+    features = embed_crops(detector.backbone, crops, len(crops), torch.device("cpu")).features
+    vectors = differences([face.face_id for face in everyone], features, pairs, "squared", True)
+
+    assert scored.score == pytest.approx(-detector.density.log_likelihood(vectors).mean(), rel=1e-4)
+    assert scored.pairs_used == len(pairs) == len(bases) * (1 if relation == "cross_video" else 2)
+    assert (scored.status, scored.faces_used, scored.track_id, scored.tracks_judged) == ("scored", 6, 0, 1)
+    assert across.score(judged, "cpu", references[::-1]) == scored
+
+
+def test_copies_of_the_video_and_files_without_a_face_are_no_references(
+    detector: Detector, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    across = like(detector, pairs=PairsConfig(relation="cross_video"))
+    judged = clip(tmp_path / "judged.mp4", 0)
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(judged.read_bytes())
+    unusable = [copy, tmp_path / "missing.mp4"]
+    outcome = across.score(judged, "cpu", unusable)
+
+    assert outcome.status == "abstained"
+    assert "copy.mp4 is no reference: it is the judged video itself" in outcome.reason
+    assert "missing.mp4 is no reference (unreadable" in outcome.reason
+    caplog.clear()
+    good = clip(tmp_path / "good.mp4", 30)
+    assert across.score(judged, "cpu", [*unusable, good]) == across.score(judged, "cpu", [good])
+    assert "copy.mp4 is no reference" in caplog.text
+
+
+def test_references_for_a_detector_that_judges_a_video_alone_are_refused(detector: Detector, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"1 reference videos .* pairs\.relation"):
+        detector.score(tmp_path / "any.mp4", references=[tmp_path / "other.mp4"])
+    single = like(detector, features="embedding", pairs=PairsConfig(relation="reference"))
+    with pytest.raises(DataError, match="by its own faces"):
+        single.score(tmp_path / "any.mp4", references=[tmp_path / "other.mp4"])

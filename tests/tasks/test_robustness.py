@@ -71,7 +71,7 @@ def tiny_detector() -> Detector:
     embeddings = rng.normal(size=(20, backbone.embedding_dim)).astype(np.float32)
     vectors = differences(names, embeddings, draw_pairs(names, PairsConfig(), 0), "squared", True)
     density = GaussianMixtureDensity(components=1, covariance="diag", covariance_floor=1e-4).fit(vectors)
-    return Detector(settings, backbone, density, fit_calibration(range(20), 0.05))
+    return Detector(settings, backbone, density, None, {"differential": fit_calibration(range(20), 0.05)})
 
 
 def clips(folder: Path) -> dict[str, Path]:
@@ -175,13 +175,15 @@ def test_every_condition_has_a_row_a_score_and_the_clean_one_is_the_evaluations(
 ) -> None:
     rows = rows_of(measured)
     levels = {("clean", 0), ("gaussian_noise", 1), ("video_compression", 1), ("h264_crf", 30), ("h264_crf", 45)}
-    assert set(rows) == {(*level, score) for level in levels for score in ("anomaly", "backbone")}
+    assert set(rows) == {
+        (*level, score) for level in levels for score in ("differential", "fake_probability", "fusion")
+    }
     reals = [clean[name].score for name in ("real/man", "real/head")]
     fakes = [clean[name].score for name in ("fake/man", "fake/head")]
     wins = [fake > real for fake in fakes for real in reals if fake is not None and real is not None]
-    assert rows["clean", 0, "anomaly"]["auc"] == pytest.approx(np.mean(wins))
-    assert rows["clean", 0, "anomaly"]["n_unscored"] == 1
-    assert rows["gaussian_noise", 1, "anomaly"]["coverage_fake"] == pytest.approx(2 / 3)
+    assert rows["clean", 0, "differential"]["auc"] == pytest.approx(np.mean(wins))
+    assert rows["clean", 0, "differential"]["n_unscored"] == 1
+    assert rows["gaussian_noise", 1, "differential"]["coverage_fake"] == pytest.approx(2 / 3)
     assert "4 conditions of 5 test videos" in measured.summary
 
 
@@ -196,14 +198,14 @@ def test_scores_are_those_of_perturbed_frames_with_the_pairs_of_the_clean_ones(
         outcome = extract_faces(paths[name], digest(paths[name]), EXTRACTION, FACES, finder, "video", noise)
         wanted[name] = detector.score_extraction(outcome, CPU).score
     wins = [wanted[fake] > wanted[real] for fake in ("fake/man", "fake/head") for real in ("real/man", "real/head")]
-    assert rows_of(measured)["gaussian_noise", 1, "anomaly"]["auc"] == pytest.approx(np.mean(wins))
+    assert rows_of(measured)["gaussian_noise", 1, "differential"]["auc"] == pytest.approx(np.mean(wins))
 
 
 @pytest.mark.slow
 def test_two_names_of_one_effect_are_scored_once(measured: StageRecord, experiment: Experiment) -> None:
     assert len(conditions(experiment)) == 3
     rows = rows_of(measured)
-    severity, crf = rows["video_compression", 1, "backbone"], rows["h264_crf", 30, "backbone"]
+    severity, crf = rows["video_compression", 1, "fake_probability"], rows["h264_crf", 30, "fake_probability"]
     assert severity["auc"] == crf["auc"]
     assert severity["value"] == crf["value"] == 30
 

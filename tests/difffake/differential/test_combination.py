@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from difffake.config import Combination
-from difffake.differential.combination import combine
+from difffake.differential.combination import combine, single
 from difffake.errors import DensityError
 
 A = np.array([[3.0, 1.0, -2.0], [0.0, 0.0, 0.0]])
@@ -92,3 +92,17 @@ def test_non_finite_embeddings_are_refused(fault: float, side: str) -> None:
 
     with pytest.raises(DensityError, match=rf"1 of 3 {side} embeddings.*row 1"):
         combine(a, b, "absolute", l2_normalise=False)
+
+
+def test_single_embeddings_by_hand_whatever_their_scale() -> None:
+    embeddings = np.array([[3.0, -4.0], [0.0, 0.0], [3e-200, 4e-200], [6e200, 8e200]])
+
+    np.testing.assert_array_equal(single(embeddings, False), embeddings)
+    np.testing.assert_allclose(single(embeddings, True), [[0.6, -0.8], [0, 0], [0.6, 0.8], [0.6, 0.8]], rtol=1e-12)
+
+
+def test_single_embeddings_that_are_not_finite_or_no_matrix_are_refused() -> None:
+    with pytest.raises(DensityError, match="1 of 2 single embeddings hold NaN"):
+        single([[1.0, np.nan], [0.0, 1.0]], True)
+    with pytest.raises(DensityError, match=r"not \(2,\)"):
+        single([1.0, 2.0], True)

@@ -363,7 +363,7 @@ def test_the_fewest_vectors_that_are_needed_are_enough(
     assert np.isfinite(density.log_likelihood(_vectors(seed=3))).all()
 
 
-@pytest.mark.parametrize("model", NEW)
+@pytest.mark.parametrize("model", NAMES)
 def test_equal_vectors_are_refused(model: AnomalyModel) -> None:
     with pytest.raises(DensityError, match=r"all 10 training vectors are equal.*give pairs that differ"):
         build_density(_config(model), seed=0).fit(np.ones((10, 6)))
@@ -449,7 +449,7 @@ def test_the_fingerprint_depends_on_what_the_model_reads_and_on_nothing_else(mod
         "components": 7, "covariance": "diag", "covariance_floor": 0.5, "covariance_floor_unit": "data_variance",
         "max_iterations": 9, "subspace_dimensions": 5, "gamma": 0.5, "nu": 0.25, "neighbours": 9,
     }  # fmt: skip
-    assert set(changes) | {"model", "combination", "l2_normalise"} == set(DensityConfig.model_fields)
+    assert set(changes) | {"model", "features", "combination", "l2_normalise"} == set(DensityConfig.model_fields)
     plain = fingerprint("density", 1, DensityConfig(model=model), {})
     read = {
         name
@@ -458,6 +458,15 @@ def test_the_fingerprint_depends_on_what_the_model_reads_and_on_nothing_else(mod
     }
 
     assert read == {setting.name for setting in fields(MODELS[model]) if setting.init} - {"seed"}
+
+
+def test_single_embeddings_have_another_fingerprint_which_ignores_the_combination() -> None:
+    def name(**changes: Any) -> str:
+        return fingerprint("density", 1, DensityConfig(**changes), {})
+
+    assert name(features="embedding") != name()
+    assert name(features="embedding", combination="cubic") == name(features="embedding")
+    assert name(combination="cubic") != name()
 
 
 def test_a_mixtures_fingerprint_is_that_of_before_there_were_other_models() -> None:

@@ -3,13 +3,15 @@
 import hashlib
 import random
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from difffake.config import PairsConfig
-from difffake.differential.pairs import draw_pairs
+from data_catalog.fingerprints import fingerprint
+from difffake.config import PairsConfig, Relation
+from difffake.differential.pairs import draw_pairs, draw_pairs_across
 from difffake.errors import DataError
 
 
@@ -92,3 +94,86 @@ def test_seeds_draw_different_pairs() -> None:
 def test_a_face_twice_is_refused() -> None:
     with pytest.raises(DataError, match="1 face ids occur twice"):
         draw_pairs(["a", "b", "a"], PairsConfig(), 0)
+
+
+def _others(*sizes: int) -> dict[str, list[str]]:
+    return {f"video{n}": [f"v{n}_{index:02d}" for index in range(size)] for n, size in enumerate(sizes)}
+
+
+def test_cross_video_written_out_for_one_face() -> None:
+    others = _others(2, 3, 2)
+    video = min(others, key=lambda name: _md5(f"9/video/a/{name}"))
+    partner = min(others[video], key=lambda name: _md5(f"9/a/{name}"))
+
+    assert draw_pairs_across(["a"], others, PairsConfig(relation="cross_video"), 9) == [("a", partner)]
+
+
+def test_references_written_out_for_one_face() -> None:
+    others = _others(2, 3, 2)
+    first, second, _ = sorted(others, key=lambda name: _md5(f"9/video/{name}"))
+    expected = [("a", min(others[video], key=lambda name: _md5(f"9/a/{name}"))) for video in (first, second)]
+
+    assert draw_pairs_across(["a"], others, PairsConfig(relation="reference", references=2), 9) == sorted(expected)
+
+
+def test_cross_video_gives_every_face_one_partner_from_videos_equally_often() -> None:
+    # A video's share does not grow with its faces.
+    others, faces = _others(2, 40, 8), _faces(40)
+    origin = {face: video for video, members in others.items() for face in members}
+    counts: Counter[str] = Counter()
+    for seed in range(200):
+        pairs = draw_pairs_across(faces, others, PairsConfig(relation="cross_video"), seed)
+        assert [base for base, _ in pairs] == faces
+        counts.update(origin[partner] for _, partner in pairs)
+    # Binomial(8000, 1/3): standard deviation 42.
+    assert all(abs(counts[video] - 8000 / 3) < 5 * 42 for video in others)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 12), st.lists(st.integers(0, 5), max_size=6), st.integers(1, 4), st.integers(0, 2**63))
+def test_references_are_few_and_the_same_for_all_faces_and_for_other_videos(
+    faces: int, sizes: list[int], references: int, seed: int
+) -> None:
+    config = PairsConfig(relation="reference", references=references)
+    others = _others(*sizes)
+    seen = [video for video, members in others.items() if members]
+    origin = {face: video for video, members in others.items() for face in members}
+
+    pairs = draw_pairs_across(_faces(faces), others, config, seed)
+
+    assert len(pairs) == faces * min(references, len(seen))
+    chosen = {origin[partner] for _, partner in pairs}
+    assert len(chosen) == (min(references, len(seen)) if faces else 0)
+    assert {(base, origin[partner]) for base, partner in pairs} == {
+        (base, video) for base in _faces(faces) for video in chosen
+    }
+    assert draw_pairs_across(_faces(faces)[::-1], dict(reversed(others.items())), config, seed) == pairs
+    elsewhere = draw_pairs_across(["another"], others, config, seed)
+    assert not faces or {origin[partner] for _, partner in elsewhere} == chosen
+
+
+@pytest.mark.parametrize("relation", ["cross_video", "reference"])
+def test_nobody_to_compare_with_gives_no_pair(relation: Relation) -> None:
+    config = PairsConfig(relation=relation)
+    assert draw_pairs_across(_faces(5), {}, config, 0) == []
+    assert draw_pairs_across(_faces(5), {"faceless": []}, config, 0) == []
+    assert draw_pairs_across([], _others(3), config, 0) == []
+
+
+def test_across_videos_needs_such_a_relation_and_distinct_names() -> None:
+    with pytest.raises(DataError, match="within a video"):
+        draw_pairs_across(_faces(2), _others(3), PairsConfig(), 0)
+    with pytest.raises(DataError, match="1 face ids occur twice"):
+        draw_pairs_across(["v0_00"], _others(3), PairsConfig(relation="cross_video"), 0)
+
+
+def test_settings_of_other_relations_stay_out_of_the_fingerprint() -> None:
+    def name(**changes: Any) -> str:
+        return fingerprint("pairs", 1, PairsConfig(**changes), {})
+
+    assert name(references=9) == name()
+    for relation in ("cross_video", "reference"):
+        assert name(relation=relation, pool_size=3, half_up_to=9) == name(relation=relation)
+    assert len({name(), name(relation="cross_video"), name(relation="reference")}) == 3
+    assert name(relation="cross_video", references=9) == name(relation="cross_video")
+    assert name(relation="reference", references=9) != name(relation="reference")

@@ -1,0 +1,134 @@
+"""Calibration: held-out real videos in, a whole detector out."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from data_catalog.fingerprints import fingerprint
+from data_catalog.schemas import TableName
+from difffake import detector as detector_module
+from difffake.backbone.checkpoints import load_weights
+from difffake.config import ScoreName
+from difffake.detector import DENSITY, SCORE_NAMES, Detector, VideoScore
+from difffake.differential import calibration
+from difffake.differential.calibration import Calibration, fit_calibration
+from difffake.errors import CalibrationError
+from difffake.evaluation.figures import calibration_figure
+from tasks.backbone import weights_path
+from tasks.density import STAGE as DENSITY_STAGE
+from tasks.density import load_densities
+from tasks.experiment import Experiment, StageRecord, made, of_role, reused, stage_task
+from tasks.fusion import load_fusion
+from tasks.pairs import digest_of_pairs, pairs_of_roles
+from tasks.scoring import detector_settings, score_videos
+
+STAGE = "calibration"
+FIGURE = "calibration.png"
+
+
+@stage_task(STAGE)
+def calibrate(
+    experiment: Experiment,
+    extraction: str,
+    backbone: StageRecord,
+    embeddings: StageRecord,
+    pairs: StageRecord,
+    fitted: StageRecord,
+    fused: StageRecord,
+) -> StageRecord:
+    """Score the held-out real videos and put the detector together."""
+    config = experiment.config
+    settings = detector_settings(experiment, extraction, config.calibration.verdict)
+    inputs = {
+        "backbone": backbone.digest,
+        "density": fitted.digest,
+        "fusion": fused.digest,
+        "embeddings": embeddings.digest,
+        **digest_of_pairs(experiment, pairs),
+        "settings": settings.model_dump(mode="json", exclude={"faces"}),
+    }
+    versions = (calibration.STAGE_VERSION, detector_module.STAGE_VERSION)
+    name = fingerprint(STAGE, versions, config.calibration, inputs)
+    store = experiment.home.artefacts
+    found = store.find(STAGE, name)
+    if found is not None and STAGE not in experiment.force:
+        return reused(STAGE, name, found, _summary(found.facts))
+
+    weights = weights_path(experiment, backbone)
+    network, densities = load_weights(weights), load_densities(experiment, fitted)
+    fusion = load_fusion(experiment, fused)
+    selected = pairs_of_roles(experiment, pairs, extraction, ("calibration",))
+    outcomes: dict[str, VideoScore] = {}
+    for density, faces in densities.split(of_role(experiment.usable_faces(extraction), "calibration")):
+        uncalibrated = Detector(settings, network, density, fusion)
+        outcomes |= score_videos(experiment, uncalibrated, embeddings.fingerprint, faces, selected)
+    calibrations = _calibrations(outcomes, settings.verdict, config.calibration.false_positive_rate)
+    detector = Detector(settings, network, densities.density, fusion, calibrations, _provenance(experiment, inputs))
+    facts = _facts(experiment, outcomes, calibrations[settings.verdict])
+    with store.staging(STAGE, name) as folder:
+        detector.save(folder, weights, store.require(DENSITY_STAGE, fitted.fingerprint).path(DENSITY))
+        calibration_figure(calibrations[settings.verdict], []).savefig(folder / FIGURE, dpi=150)
+        scores = {score_name: made_of.to_json() for score_name, made_of in calibrations.items()}
+        content = fingerprint(STAGE, versions, None, inputs | {"calibration": scores})
+        artefact = store.publish(folder, STAGE, name, facts, content)
+    return made(STAGE, name, artefact, _summary(facts))
+
+
+def _calibrations(
+    outcomes: Mapping[str, VideoScore], verdict: ScoreName, false_positive_rate: float
+) -> dict[ScoreName, Calibration]:
+    """One for each score the videos have.
+
+    Raises:
+        CalibrationError: no video has the score that decides.
+    """
+    calibrations: dict[ScoreName, Calibration] = {}
+    for name in SCORE_NAMES:
+        scores = [value for outcome in outcomes.values() if (value := outcome.value_of(name)) is not None]
+        if scores:
+            calibrations[name] = fit_calibration(scores, false_positive_rate)
+    if verdict not in calibrations:
+        raise CalibrationError(
+            f"none of the {len(outcomes)} calibration videos has the score {verdict!r}, which is to decide: set "
+            f"calibration.verdict to one of {', '.join(calibrations) or 'no score at all: see the outcomes above'}"
+        )
+    return calibrations
+
+
+def _facts(experiment: Experiment, outcomes: Mapping[str, VideoScore], fitted: Calibration) -> dict[str, Any]:
+    scored = [video_key for video_key, outcome in outcomes.items() if outcome.score is not None]
+    rows = experiment.lake.read(TableName.VIDEOS, ["identity"], {"video_key": scored})
+    people = len(set(rows["identity"].to_pylist()))
+    return {
+        "videos": len(scored),
+        "identities": people,
+        "threshold": fitted.threshold,
+        "stated_false_positive_rate": fitted.stated_false_positive_rate,
+        "warning": fitted.warning,
+        "dependence": (
+            f"the {len(scored)} calibration videos show {people} people: videos of one person are alike, so the "
+            "false-positive rate on other people may be higher than stated"
+        )
+        if people < len(scored)
+        else None,
+    }
+
+
+def _provenance(experiment: Experiment, inputs: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "config": experiment.config.model_dump(mode="json"),
+        "datasets": experiment.names,
+        "inputs": inputs,
+        "difffake": version("difffake"),
+        "scikit-learn": version("scikit-learn"),
+        "torch": version("torch"),
+        "timm": version("timm"),
+    }
+
+
+def _summary(facts: dict[str, Any]) -> str:
+    text = (
+        f"{facts['videos']} real videos of {facts['identities']} people, "
+        f"false-positive rate {facts['stated_false_positive_rate']:.0%}"
+    )
+    return f"{text}. {facts['warning']}" if facts["warning"] else text

@@ -48,7 +48,7 @@ ForceOption = Annotated[
         "--force",
         metavar="STAGE",
         help="Redo a stage although nothing changed: faces, pseudo_fakes, backbone, embeddings, pairs, density, "
-        "calibration, evaluation, robustness, registry. Repeat for several.",
+        "fusion, calibration, diagnostics, evaluation, robustness, registry. Repeat for several.",
     ),
 ]
 

@@ -83,7 +83,8 @@ def _auc(row: dict[str, Any]) -> str:
 
 def _warnings(outcome: Outcome) -> list[str]:
     records = outcome.records
-    notes = list(records["density"].facts["warnings"])
+    # The diagnostics repeat the density's own.
+    notes = list(records.get("diagnostics", records["density"]).facts["warnings"])
     calibration = records["calibration"].facts
     notes += [records["fusion"].facts["warning"]] if records["fusion"].facts["warning"] else []
     return notes + [calibration[name] for name in ("warning", "dependence") if calibration[name]]

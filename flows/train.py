@@ -5,6 +5,7 @@ from prefect import flow
 from tasks.backbone import train as train_backbone
 from tasks.calibration import calibrate
 from tasks.density import fit
+from tasks.diagnostics import examine
 from tasks.embeddings import embed
 from tasks.experiment import Experiment, StageRecord, result
 from tasks.fusion import fuse
@@ -26,7 +27,7 @@ def train(experiment: Experiment, faces: StageRecord, run_id: str) -> dict[str, 
     detector = result(
         calibrate(experiment, extraction, backbone, embeddings, pairs, density, fusion, return_state=True)
     )
-    return {
+    records = {
         "pairs": pairs,
         "pseudo_fakes": pseudo_fakes,
         "backbone": backbone,
@@ -35,3 +36,6 @@ def train(experiment: Experiment, faces: StageRecord, run_id: str) -> dict[str, 
         "fusion": fusion,
         "calibration": detector,
     }
+    if experiment.config.diagnostics.enabled:
+        records["diagnostics"] = result(examine(experiment, extraction, embeddings, pairs, density, return_state=True))
+    return records

@@ -9,7 +9,7 @@ from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from tasks import backbone, calibration, evaluation, pseudo_fakes, robustness
+from tasks import backbone, calibration, diagnostics, evaluation, pseudo_fakes, robustness
 from tasks.experiment import Experiment, StageRecord
 from tasks.tracking import run_url
 
@@ -17,6 +17,7 @@ FIGURES = {
     pseudo_fakes.STAGE: (pseudo_fakes.SHEET,),
     backbone.STAGE: (backbone.CURVES,),
     calibration.STAGE: (calibration.FIGURE,),
+    diagnostics.STAGE: (diagnostics.FIGURE, diagnostics.GRID_TABLE, diagnostics.DRIFT_TABLE),
     evaluation.STAGE: (evaluation.ROC, evaluation.AUCS, "scores*.png", evaluation.EXAMPLES, evaluation.TABLE),
     robustness.STAGE: (robustness.FIGURE, robustness.TABLE),
 }

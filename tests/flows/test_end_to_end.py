@@ -24,8 +24,8 @@ from tests.flows.conftest import BAD_VIDEOS, REPOSITORY, Bench
 
 pytestmark = [pytest.mark.xdist_group("flows"), pytest.mark.slow]
 
-STAGES = ("ingest", "faces", "pseudo_fakes", "backbone", "embeddings", "pairs", "density", "calibration", "evaluation",
-          "registry")  # fmt: skip
+STAGES = ("ingest", "faces", "pseudo_fakes", "backbone", "embeddings", "pairs", "density", "calibration", "diagnostics",
+          "evaluation", "registry")  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -163,7 +163,7 @@ def test_another_anomaly_model_redoes_what_follows_and_ignores_the_settings_of_t
     run = bench.run(home, bench.config("neighbours", density={"model": "knn", "neighbours": 3}))
     assert run.returncode == 0, run.stderr
     assert outcomes(run.stdout) == dict.fromkeys(STAGES, "reused") | dict.fromkeys(
-        ("density", "calibration", "evaluation", "registry"), "done"
+        ("density", "calibration", "diagnostics", "evaluation", "registry"), "done"
     )
     again = bench.run(home, bench.config("neighbours", density={"model": "knn", "neighbours": 3, "components": 1}))
     assert outcomes(again.stdout) == dict.fromkeys(STAGES, "reused")

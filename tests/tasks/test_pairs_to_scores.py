@@ -1,0 +1,175 @@
+"""The stages from pairs to scores, on embeddings made by hand: every relation, and single embeddings."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from data_catalog.schemas import TableName
+from difffake.config import Relation
+from difffake.detector import Detector
+from difffake.differential.combination import combine, single
+from difffake.differential.density import build_density
+from difffake.errors import DataError, DensityError
+from tasks.density import DETECTOR_STAGE, calibrate, fit
+from tasks.evaluation import evaluate
+from tasks.experiment import Experiment, StageRecord, result
+from tasks.ingest import check_roles
+from tasks.pairs import check_pairs, draw, read_pairs
+from tests.helpers.embedded_lake import (
+    EMBEDDINGS,
+    EXTRACTION,
+    FACES,
+    PEOPLE,
+    VIDEOS_PER_PERSON,
+    experiment_of,
+    fake_videos,
+    real_videos,
+    trained_backbone,
+    with_settings,
+)
+from tests.helpers.lake_rows import face, fill, outcome, video
+
+Records = dict[str, StageRecord]
+
+
+def run(experiment: Experiment) -> Records:
+    """Pairs, density, calibration and evaluation."""
+    backbone = trained_backbone(experiment)
+    pairs = result(draw.fn(experiment, EXTRACTION))
+    check_pairs.fn(experiment, EXTRACTION, pairs)
+    density = result(fit.fn(experiment, EXTRACTION, EMBEDDINGS, pairs))
+    detector = result(calibrate.fn(experiment, EXTRACTION, backbone, EMBEDDINGS, pairs, density))
+    evaluated = result(evaluate.fn(experiment, EXTRACTION, detector, EMBEDDINGS, pairs))
+    return {"pairs": pairs, "density": density, "calibration": detector, "evaluation": evaluated}
+
+
+def features(experiment: Experiment) -> dict[str, Any]:
+    rows = experiment.lake.read(TableName.EMBEDDINGS, ["face_id", "features"]).to_pylist()
+    return {row["face_id"]: np.array(row["features"], np.float32) for row in rows}
+
+
+def scores(experiment: Experiment, records: Records) -> dict[str, dict[str, Any]]:
+    digest = records["calibration"].digest
+    rows = experiment.lake.read(TableName.SCORES, None, {"detector": [digest]}).to_pylist()
+    return {row["video_key"]: row for row in rows}
+
+
+@pytest.mark.parametrize(("relation", "partners"), [("cross_video", 1), ("reference", 2)])
+def test_pairs_across_videos_reach_density_calibration_and_scores(
+    tmp_path: Path, relation: Relation, partners: int
+) -> None:
+    pairs_section = {"relation": relation, "references": 2}
+    experiment = experiment_of(tmp_path, real_videos() + fake_videos(), pairs=pairs_section)
+    check_roles.fn(experiment)
+    records = run(experiment)
+
+    pairs = read_pairs(experiment, records["pairs"].fingerprint, EXTRACTION).to_pylist()
+    per_person = VIDEOS_PER_PERSON * FACES * partners
+    counts = {"train": PEOPLE["train"], "density": PEOPLE["train"], "calibration": PEOPLE["val"]}
+    # A fake has a partner in each of the two reals of its person that are not its original.
+    test = PEOPLE["test"] * (per_person + FACES * partners)
+    assert records["pairs"].facts["by_role"] == {role: n * per_person for role, n in counts.items()} | {"test": test}
+    assert not any(row["partner_id"].startswith("fake") for row in pairs)
+    assert all(row["video_sha256"] != row["partner_sha256"] for row in pairs)
+
+    # The density is that of these differences, and a score that of its pairs, computed anew from the tables.
+    known = features(experiment)
+
+    def differences(rows: list[dict[str, Any]]) -> Any:
+        bases, others = ([known[row[name]] for row in rows] for name in ("base_id", "partner_id"))
+        return combine(bases, others, "squared", False)
+
+    model = build_density(experiment.config.density, experiment.config.seed)
+    model.fit(differences([row for row in pairs if row["role"] == "density"]))
+    stored = scores(experiment, records)
+    assert set(stored) == {row["video_key"] for row in real_videos() + fake_videos() if row["split"] == "test"}
+    for key, row in stored.items():
+        compared = [pair for pair in pairs if pair["role"] == "test" and pair["video_key"] == key]
+        assert row["pairs_used"] == len(compared) == FACES * partners
+        assert row["faces_used"] == FACES
+        assert row["score"] == pytest.approx(-model.log_likelihood(differences(compared)).mean())
+    assert records["evaluation"].facts["groups"][0]["auc"] > 0.9
+
+    again = run(experiment)
+    assert {stage: record.reused for stage, record in again.items()} == dict.fromkeys(records, True)
+    detector = Detector.load(experiment.home.artefacts.folder(DETECTOR_STAGE, records["calibration"].fingerprint))
+    assert detector.settings.compares_videos
+
+
+def test_a_new_video_of_a_known_person_draws_another_set_and_leaves_the_old_one(tmp_path: Path) -> None:
+    experiment = experiment_of(tmp_path, real_videos(), pairs={"relation": "cross_video"})
+    before = result(draw.fn(experiment, EXTRACTION))
+    rows = read_pairs(experiment, before.fingerprint, EXTRACTION).to_pylist()
+    fill(experiment.lake, TableName.VIDEOS, [video("d/train/new", "new", split="train", identity="d:train0")])
+    fill(experiment.lake, TableName.EXTRACTION_LOG, [outcome("new", faces_found=FACES)])
+    fill(experiment.lake, TableName.FACES, [face("new", number) for number in range(FACES)])
+    after = result(draw.fn(experiment, EXTRACTION))
+
+    assert after.fingerprint != before.fingerprint
+    assert read_pairs(experiment, before.fingerprint, EXTRACTION).to_pylist() == rows
+    drawn = read_pairs(experiment, after.fingerprint, EXTRACTION).to_pylist()
+    others = [row for row in rows if "train-0-" not in row["base_id"]]
+    assert [row for row in drawn if "train-0-" not in row["base_id"] and "new" not in row["base_id"]] == others
+    assert any(row["partner_sha256"] == "new" for row in drawn)
+
+
+def test_people_seen_once_abstain_with_the_reason(tmp_path: Path) -> None:
+    alone = [
+        video("d/test/alone", "alone", split="test", identity="d:alone"),
+        video("d/fake/alone", "fake-alone", split="test", identity="d:alone", label="fake", manipulation="swap",
+              original_key="d/test/alone"),
+    ]  # fmt: skip
+    videos = real_videos() + fake_videos() + alone
+    experiment = experiment_of(tmp_path, videos, pairs={"relation": "cross_video"})
+    records = run(experiment)
+
+    stored = scores(experiment, records)
+    for key in ("d/test/alone", "d/fake/alone"):
+        assert (stored[key]["status"], stored[key]["score"]) == ("abstained", None)
+        assert "no other real video of this person" in stored[key]["reason"]
+    assert records["pairs"].facts["videos_without_pairs"] == {"test": 2}
+    assert "no other real video: 2 test" in records["pairs"].summary
+    assert sum(row["status"] == "scored" for row in stored.values()) == len(stored) - 2
+
+
+def test_people_who_are_never_seen_twice_are_refused_before_anything_is_extracted(tmp_path: Path) -> None:
+    experiment = experiment_of(tmp_path, real_videos(videos_per_person=1), pairs={"relation": "cross_video"})
+    with pytest.raises(DataError, match=r"6 on which the density is fitted .* nobody twice.*--identities"):
+        check_roles.fn(experiment)
+    check_roles.fn(with_settings(experiment, pairs={"relation": "same_video"}))
+    check_roles.fn(with_settings(experiment, density={"features": "embedding"}))
+
+
+def test_single_embeddings_are_fitted_calibrated_and_scored(tmp_path: Path) -> None:
+    density = {"features": "embedding", "l2_normalise": True}
+    experiment = experiment_of(tmp_path, real_videos() + fake_videos(), density=density)
+    records = run(experiment)
+
+    known = features(experiment)
+    train = [np.stack([known[f"train-{p}-{v}-{n}"] for n in range(FACES)]) for p in range(6) for v in range(3)]
+    model = build_density(experiment.config.density, experiment.config.seed).fit(single(np.vstack(train), True))
+    assert records["density"].facts["vectors"] == PEOPLE["train"] * VIDEOS_PER_PERSON * FACES
+    assert "faces" in records["density"].summary
+    for row in scores(experiment, records).values():
+        faces = np.stack([known[f"{row['video_sha256']}-{n}"] for n in range(FACES)])
+        assert row["score"] == pytest.approx(-model.log_likelihood(single(faces, True)).mean())
+        assert (row["pairs_used"], row["faces_used"]) == (0, FACES)
+
+    # Pairs play no part: another rule for them refits nothing.
+    other_pairs = run(with_settings(experiment, pairs={"pool_size": 1, "half_up_to": 2}))
+    assert other_pairs["pairs"].digest != records["pairs"].digest
+    assert other_pairs["density"].reused
+    combination = run(with_settings(experiment, density={"combination": "cubic"}))
+    assert combination["density"].reused
+
+
+def test_too_few_pairs_for_the_density_are_refused_before_the_network_is_trained(tmp_path: Path) -> None:
+    experiment = experiment_of(tmp_path, real_videos(), density={"components": 60})
+    pairs = result(draw.fn(experiment, EXTRACTION))
+    assert pairs.facts["by_role"]["density"] == 54
+    with pytest.raises(DensityError, match=r"54 vectors cannot fit 60 components: .*density\.components lower"):
+        check_pairs.fn(experiment, EXTRACTION, pairs)
+    # Of single faces there are twice as many.
+    check_pairs.fn(with_settings(experiment, density={"features": "embedding"}), EXTRACTION, pairs)

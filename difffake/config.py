@@ -453,7 +453,7 @@ def load_config(path: Path) -> ExperimentConfig:
 
 def _read_layers(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
     """The content of a file, laid over that of the file it extends."""
-    content = _read_mapping(path, extended_by)
+    content = read_mapping(path, extended_by)
     parent = content.pop("extends", None)
     if parent is None:
         return content
@@ -467,7 +467,12 @@ def _read_layers(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
     return _laid_over(_read_layers(other, chain), content)
 
 
-def _read_mapping(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
+def read_mapping(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The content of one YAML file, as it stands.
+
+    Raises:
+        ConfigError: the file is missing or is not a YAML mapping.
+    """
     wanted_by = f", which {extended_by[-1]} extends" if extended_by else ""
     try:
         text = path.read_text(encoding="utf-8")

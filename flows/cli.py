@@ -25,9 +25,11 @@ from flows.options import (
     RootOption,
     WeightsOption,
     WorkersOption,
+    check_files,
     choose_datasets,
     console,
     on_server,
+    override,
     place_of,
     read_settings,
 )
@@ -103,6 +105,50 @@ def run(
     stages = _stages(force)
     specs = choose_datasets(settings, dataset, root, name, identities)
     _run(settings, specs, home, lake, stages, prefect_port)
+
+
+@app.command()
+def ablate(
+    config: Annotated[Path, typer.Option("--config", help="Ablation file, e.g. configs/ablations/density.yaml.")],
+    dataset: DatasetOption = None,
+    root: RootOption = None,
+    name: NameOption = None,
+    identities: IdentitiesOption = None,
+    weights: WeightsOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    lake: LakeOption = None,
+    workers: WorkersOption = None,
+    prefect_port: PortOption = 4200,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check every cell, print the runs and what they would share, and stop.")
+    ] = False,
+) -> None:
+    """Run an experiment and changes to it under several seeds, and compare them in one table and figure.
+
+    What runs share is made once; a run that fails is a row with its reason, and the others go on (exit code 1).
+    """
+    from difffake.ablation import load_ablation, plan_runs
+    from flows.ablation_summary import print_comparison, print_plan
+
+    ablation = load_ablation(config)
+    ablation = ablation.model_copy(update={"base": override(ablation.base, str(config), weights, workers)})
+    runs = plan_runs(ablation)
+    for planned in runs:
+        check_files(planned.config, planned.label)
+    if dry_run:
+        print_plan(ablation, runs)
+        return
+    specs = choose_datasets(ablation.base, dataset, root, name, identities)
+
+    def work() -> bool:
+        from flows.ablate import ablate as run_ablation
+
+        report = run_ablation(ablation, specs, home, lake)
+        print_comparison(report, home)
+        return not report.failed
+
+    if not on_server(home, lake, prefect_port, work):
+        raise typer.Exit(EXIT_NOT_DONE)
 
 
 @app.command()

@@ -56,10 +56,20 @@ WeightsOption = Annotated[
 def read_settings(config: Path, weights: Path | None, workers: int | None) -> ExperimentConfig:
     """The experiment file with what the command line says instead."""
     settings = load_config(config)
+    check_files(settings, str(config))
+    return override(settings, str(config), weights, workers)
+
+
+def check_files(settings: ExperimentConfig, source: str) -> None:
+    """Refuse settings that name a weights file which is not there."""
     if settings.backbone.weights is not None and not settings.backbone.weights.is_file():
-        raise ConfigError(f"backbone.weights names {settings.backbone.weights}, which is not a file")
+        raise ConfigError(f"{source}: backbone.weights names {settings.backbone.weights}, which is not a file")
+
+
+def override(settings: ExperimentConfig, source: str, weights: Path | None, workers: int | None) -> ExperimentConfig:
+    """The settings with what the command line says instead."""
     if weights is not None and settings.faces.detector != "retinaface":
-        raise typer.BadParameter(f"the detector of {config} is {settings.faces.detector}", param_hint="--weights")
+        raise typer.BadParameter(f"the detector of {source} is {settings.faces.detector}", param_hint="--weights")
     if weights is not None:
         settings = _with(settings, "faces", {"detector_weights": weights})
     return settings if workers is None else _with(settings, "runner", {"workers": workers})

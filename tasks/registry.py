@@ -15,7 +15,7 @@ from typing import Any
 import mlflow
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, RunStatus
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
@@ -31,7 +31,7 @@ from data_catalog.schemas import TableName
 from difffake.backbone.training_folder import EpochRecord
 from difffake.config import Section
 from tasks.experiment import Experiment, StageRecord, stage_task
-from tasks.tracking import FLOW_URL_TAG, commit, connect, ensure_experiment, evaluation_metrics, flow_tags
+from tasks.tracking import FLOW_URL_TAG, connect, evaluation_metrics, flatten, log_in_batches, take_up_run
 
 STAGE = "registry"
 MODEL = "difffake"
@@ -54,7 +54,6 @@ logger = logging.getLogger("difffake.tasks.registry")
 @task(name="open-training-run", task_run_name="open-training-run", cache_policy=NO_CACHE)
 def open_training_run(experiment: Experiment, faces: StageRecord) -> str:
     """The id of the MLflow run of this training: the one already begun under the same fingerprint, or a new one."""
-    client = connect(experiment)
     config = experiment.config
     training = fingerprint(
         "training",
@@ -68,21 +67,8 @@ def open_training_run(experiment: Experiment, faces: StageRecord) -> str:
             "datasets": experiment.names,
         },
     )
-    experiment_id = ensure_experiment(client, experiment, config.name)
-    begun = client.search_runs([experiment_id], f"tags.`{TRAINING_TAG}` = '{training}'", max_results=1)
-    if begun:
-        run_id = str(begun[0].info.run_id)
-        if begun[0].info.status == RunStatus.to_string(RunStatus.FINISHED):
-            return run_id
-        client.update_run(run_id, RunStatus.to_string(RunStatus.RUNNING))
-    else:
-        tags = {TRAINING_TAG: training, "mlflow.source.name": "difffake", "mlflow.source.git.commit": commit()}
-        run_id = str(client.create_run(experiment_id, run_name=f"{config.name}-{training[:6]}", tags=tags).info.run_id)
-        params = [Param(key, str(value)) for key, value in flatten(config.model_dump(mode="json")).items()]
-        client.log_batch(run_id, params=params)
-    for tag, value in flow_tags().items():
-        client.set_tag(run_id, tag, value)
-    return run_id
+    params = flatten(config.model_dump(mode="json"))
+    return take_up_run(experiment, config.name, {TRAINING_TAG: training}, f"{config.name}-{training[:6]}", params)
 
 
 def epoch_logger(experiment: Experiment, run_id: str) -> Callable[[EpochRecord], None]:
@@ -118,8 +104,8 @@ def register(
         return _record(name, known, is_reused=True)
 
     client.update_run(run_id, RunStatus.to_string(RunStatus.RUNNING))
-    _log_results(client, run_id, records)
-    _log_inputs(client, experiment, run_id, records)
+    log_results(client, run_id, records)
+    log_inputs(client, experiment, run_id, records)
     for path in figures:
         client.log_artifact(run_id, str(path), "figures" if path.suffix == ".png" else "tables")
     if known is None:
@@ -157,14 +143,6 @@ def promote(experiment: Experiment, registered: StageRecord) -> str:
         client.set_registered_model_alias(MODEL, CHAMPION, challenger.version)
     logger.info("%-12s %s", "promote", decision)
     return decision
-
-
-def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested sections as dotted names."""
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
 
 
 def _decide(challenger: ModelVersion, champion: ModelVersion | None) -> tuple[str, bool]:
@@ -232,7 +210,8 @@ def _log_model(run_id: str, detector: Artefact) -> str:
     return str(logged.model_uri)
 
 
-def _log_results(client: MlflowClient, run_id: str, records: Mapping[str, StageRecord]) -> None:
+def log_results(client: MlflowClient, run_id: str, records: Mapping[str, StageRecord]) -> None:
+    """Log a run's figures as metrics, and the fingerprints of its stages as tags."""
     now_ms = int(time() * 1000)
     metrics = evaluation_metrics(records["evaluation"].facts["groups"])
     density = records["density"].facts
@@ -244,7 +223,7 @@ def _log_results(client: MlflowClient, run_id: str, records: Mapping[str, StageR
     metrics |= {f"calibration.{name}": calibration[name] for name in ("videos", "stated_false_positive_rate")}
     metrics |= {"data.faces": records["faces"].facts["faces"], "data.videos": records["faces"].facts["videos"]}
     at_one_step = [Metric(key, float(value), now_ms, 0) for key, value in metrics.items()]
-    client.log_batch(run_id, metrics=[*at_one_step, *_robustness_metrics(records, now_ms)])
+    log_in_batches(client, run_id, [*at_one_step, *_robustness_metrics(records, now_ms)])
     for stage, fingerprint_tag in _stage_tags(records).items():
         client.set_tag(run_id, stage, fingerprint_tag)
 
@@ -263,7 +242,8 @@ def _stage_tags(records: Mapping[str, StageRecord]) -> dict[str, str]:
     return {f"difffake.stage.{stage}": record.fingerprint for stage, record in records.items() if record.fingerprint}
 
 
-def _log_inputs(client: MlflowClient, experiment: Experiment, run_id: str, records: Mapping[str, StageRecord]) -> None:
+def log_inputs(client: MlflowClient, experiment: Experiment, run_id: str, records: Mapping[str, StageRecord]) -> None:
+    """Log the tables a run read, with their versions, unless that was done."""
     if client.get_run(run_id).inputs.dataset_inputs:
         return
     digests = {"faces": records["faces"].digest, "pairs": records["pairs"].digest}

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import LifecycleStage, RunStatus
+from mlflow.entities import LifecycleStage, Metric, Param, RunStatus
 from mlflow.exceptions import MlflowException
+from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH
 from prefect.runtime import flow_run
 
 from difffake.errors import ServiceError
@@ -21,6 +22,7 @@ from tasks.experiment import Experiment
 from tasks.services import HOST, MLFLOW_PORT, PREFECT_PORT, QUIET
 
 FLOW_URL_TAG = "prefect.flow_run_url"
+FINISHED = RunStatus.to_string(RunStatus.FINISHED)
 _ROW_METRICS = (
     *METRICS, *(f"{name}{ALL_VIDEOS}" for name in METRICS), AT_THRESHOLD, f"{AT_THRESHOLD}{ALL_VIDEOS}",
     "false_positive_rate_at_threshold", "true_positive_rate_at_threshold", "coverage_real", "coverage_fake",
@@ -61,6 +63,57 @@ def ensure_experiment(client: MlflowClient, experiment: Experiment, name: str) -
     if found.lifecycle_stage == LifecycleStage.DELETED:
         client.restore_experiment(found.experiment_id)
     return str(found.experiment_id)
+
+
+def take_up_run(
+    experiment: Experiment, name: str, identity: Mapping[str, str], run_name: str, params: Mapping[str, Any]
+) -> str:
+    """The id of the run with these tags: the one begun earlier, going on unless it is finished, or a new one.
+
+    Args:
+        experiment: whose tracking store.
+        name: the MLflow experiment.
+        identity: tags that make the run what it is.
+        run_name: shown for a new run.
+        params: of a new run.
+
+    Raises:
+        ServiceError: the store cannot be used.
+    """
+    client = connect(experiment)
+    experiment_id = ensure_experiment(client, experiment, name)
+    condition = " AND ".join(f"tags.`{tag}` = '{value}'" for tag, value in identity.items())
+    begun = client.search_runs([experiment_id], condition, max_results=1)
+    if begun:
+        run_id = str(begun[0].info.run_id)
+        if begun[0].info.status == FINISHED:
+            return run_id
+        client.update_run(run_id, RunStatus.to_string(RunStatus.RUNNING))
+    else:
+        tags = {**identity, "mlflow.source.name": "difffake", "mlflow.source.git.commit": commit()}
+        run_id = str(client.create_run(experiment_id, run_name=run_name, tags=tags).info.run_id)
+        log_in_batches(client, run_id, params=[Param(key, str(value)) for key, value in params.items()])
+    for tag, value in flow_tags().items():
+        client.set_tag(run_id, tag, value)
+    return run_id
+
+
+def log_in_batches(
+    client: MlflowClient, run_id: str, metrics: Sequence[Metric] = (), params: Sequence[Param] = ()
+) -> None:
+    """Log any number of metrics and params: MLflow refuses more than so many at once."""
+    for start in range(0, len(metrics), MAX_METRICS_PER_BATCH):
+        client.log_batch(run_id, metrics=metrics[start : start + MAX_METRICS_PER_BATCH])
+    for start in range(0, len(params), MAX_PARAMS_TAGS_PER_BATCH):
+        client.log_batch(run_id, params=params[start : start + MAX_PARAMS_TAGS_PER_BATCH])
+
+
+def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
 
 
 @contextmanager

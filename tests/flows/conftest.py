@@ -126,3 +126,10 @@ def bench(program: Program) -> Bench:
     footage = small_footage(program.folder / "FaceForensics++")
     add_bad_videos(footage.root)
     return Bench(program.folder, program.environment, footage)
+
+
+@pytest.fixture(scope="session")
+def finished(bench: Bench) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A home after an undisturbed run."""
+    home = bench.folder / "finished"
+    return home, bench.run(home, bench.config("base"))

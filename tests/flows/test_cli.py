@@ -18,7 +18,13 @@ def call(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     "command",
-    [(), *((name,) for name in ("run", "demo", "ui", "config", "datasets", "refresh", "catalog", "sql", "maintain"))],
+    [
+        (),
+        *(
+            (name,)
+            for name in ("run", "ablate", "demo", "ui", "config", "datasets", "refresh", "catalog", "sql", "maintain")
+        ),
+    ],
 )
 def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
     shown = CliRunner().invoke(app, [*command, "--help"])

@@ -28,13 +28,6 @@ STAGES = ("ingest", "faces", "pseudo_fakes", "backbone", "embeddings", "pairs", 
           "evaluation", "registry")  # fmt: skip
 
 
-@pytest.fixture(scope="session")
-def finished(bench: Bench) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """A home after an undisturbed run."""
-    home = bench.folder / "finished"
-    return home, bench.run(home, bench.config("base"))
-
-
 def outcomes(stdout: str) -> dict[str, str]:
     rows = re.findall(r"^│ (\w+)\s+│ (done|reused)\s+│", stdout, re.MULTILINE)
     return dict(rows)

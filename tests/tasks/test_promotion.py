@@ -61,7 +61,7 @@ def test_the_first_becomes_champion_and_only_a_better_one_on_the_same_videos_rep
 
 
 def test_nested_sections_become_dotted_parameters() -> None:
-    assert registry.flatten({"a": 1, "b": {"c": {"d": 2}, "e": []}}) == {"a": 1, "b.c.d": 2, "b.e": []}
+    assert tracking.flatten({"a": 1, "b": {"c": {"d": 2}, "e": []}}) == {"a": 1, "b.c.d": 2, "b.e": []}
 
 
 def test_a_tracking_server_that_does_not_answer_is_one_clear_error(

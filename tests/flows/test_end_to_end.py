@@ -24,8 +24,8 @@ from tests.flows.conftest import BAD_VIDEOS, REPOSITORY, Bench
 
 pytestmark = [pytest.mark.xdist_group("flows"), pytest.mark.slow]
 
-STAGES = ("ingest", "faces", "pseudo_fakes", "backbone", "embeddings", "pairs", "density", "calibration", "diagnostics",
-          "evaluation", "registry")  # fmt: skip
+STAGES = ("ingest", "faces", "pseudo_fakes", "backbone", "embeddings", "pairs", "density", "fusion",
+          "calibration", "diagnostics", "evaluation", "registry")  # fmt: skip
 
 
 def outcomes(stdout: str) -> dict[str, str]:

@@ -129,7 +129,7 @@ class Settings(BaseModel):
     features: Features = "difference"
     combination: Combination
     l2_normalise: bool
-    verdict: ScoreName
+    verdict: ScoreName = "differential"
     seed: int
     extraction: str
     face_models: dict[str, str]

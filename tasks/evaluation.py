@@ -2,13 +2,15 @@
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
 from data_catalog.fingerprints import fingerprint
 from data_catalog.schemas import TABLES, TableName
+from difffake.config import ScoreName
 from difffake.detector import SCORE_NAMES, STATUS_WITHOUT_FACES, Detector, Examination, VideoScore
+from difffake.differential.calibration import Calibration
 from difffake.evaluation.figures import calibration_figure
 from difffake.evaluation.groups import group_videos
 from difffake.evaluation.results import DIFFERENTIAL, FAKE_PROBABILITY, OVERALL, SampleScores, VideoResult
@@ -111,7 +113,7 @@ def _store_scores(experiment: Experiment, detector: str, videos: Videos, outcome
     experiment.lake.upsert(TableName.SCORES, pa.Table.from_pylist(rows, schema=TABLES[TableName.SCORES].schema))
 
 
-def _result(row: dict[str, Any], outcome: VideoScore, detector: Detector) -> VideoResult:
+def _result(row: dict[str, Any], outcome: VideoScore, calibrations: Mapping[ScoreName, Calibration]) -> VideoResult:
     return VideoResult(
         video_key=row["video_key"],
         dataset=row["dataset"],
@@ -122,7 +124,7 @@ def _result(row: dict[str, Any], outcome: VideoScore, detector: Detector) -> Vid
         scores={name: outcome.value_of(name) for name in SCORE_NAMES},
         p_values={
             name: calibration.p_value(value)
-            for name, calibration in detector.calibrations.items()
+            for name, calibration in calibrations.items()
             if (value := outcome.value_of(name)) is not None
         },
         status=outcome.status,
@@ -133,8 +135,10 @@ def _result(row: dict[str, Any], outcome: VideoScore, detector: Detector) -> Vid
 def _samples(examined: Mapping[str, Examination]) -> tuple[SampleScores, ...]:
     """Pairs under the differential score and frames under the backbone's own, of the videos that were scored."""
     scored = {key: examination for key, examination in examined.items() if examination.score.status == "scored"}
+    # Faces that are judged singly have no pairs.
+    level: Literal["pair", "frame"] = "pair" if any(one.pairs for one in scored.values()) else "frame"
     return (
-        SampleScores("pair", DIFFERENTIAL, {key: -one.log_likelihood for key, one in scored.items()}),
+        SampleScores(level, DIFFERENTIAL, {key: -one.log_likelihood for key, one in scored.items()}),
         SampleScores(
             "frame", FAKE_PROBABILITY, {key: one.fake_probability.astype(float) for key, one in scored.items()}
         ),
@@ -152,7 +156,7 @@ def _measure(
 ) -> list[dict[str, Any]]:
     """The rows of the evaluation's table; table, figures and what the scores were made of are left in the folder."""
     config, seed = experiment.config.evaluation, experiment.config.seed
-    results = [_result(row, outcomes[key], detector) for key, row in videos.items()]
+    results = [_result(row, outcomes[key], detector.calibrations) for key, row in videos.items()]
     thresholds = {name: calibration.threshold for name, calibration in detector.calibrations.items()}
     # The one that decides comes first: the headline, which promotion goes by.
     names = sorted(SCORE_NAMES, key=lambda name: name != detector.settings.verdict)

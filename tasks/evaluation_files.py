@@ -33,7 +33,7 @@ def write_samples(examined: Mapping[str, Examination], folder: Path) -> None:
     pairs = [
         (key, one.score.track_id, base, partner, float(value))
         for key, one in scored
-        for (base, partner), value in zip(one.pairs, one.log_likelihood, strict=True)
+        for (base, partner), value in zip(_judged(one), one.log_likelihood, strict=True)
     ]
     frames = [
         (key, one.score.track_id, face_id, float(value))
@@ -42,6 +42,11 @@ def write_samples(examined: Mapping[str, Examination], folder: Path) -> None:
     ]
     _write(pairs, [*_VIDEO_COLUMNS, *_PAIR_COLUMNS], folder / PAIRS)
     _write(frames, [*_VIDEO_COLUMNS, *_FRAME_COLUMNS], folder / FRAMES)
+
+
+def _judged(examined: Examination) -> Sequence[tuple[str, str | None]]:
+    """The pairs that were judged, or the faces without a partner where they were judged singly."""
+    return examined.pairs or [(face_id, None) for face_id in examined.face_ids]
 
 
 def _write(rows: Sequence[tuple[object, ...]], columns: Sequence[tuple[str, pa.DataType]], path: Path) -> None:

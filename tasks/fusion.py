@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data_catalog.faces import EmbeddedFaces, read_embeddings, read_face_set
 from data_catalog.fingerprints import digest_names, fingerprint
@@ -23,7 +24,7 @@ from difffake.pseudofakes.recipe import STAGE_VERSION as PSEUDO_FAKES_VERSION
 from difffake.randomness import derive_rng
 from tasks.backbone import weights_path
 from tasks.density import load_densities
-from tasks.experiment import Experiment, StageRecord, made, of_role, progress, reused, stage_task
+from tasks.experiment import Experiment, StageRecord, made, progress, reused, stage_task
 from tasks.pairs import digest_of_pairs, pairs_of_roles
 from tasks.scoring import detector_settings, examine_person
 from tasks.vectors import contents_of, group
@@ -102,8 +103,11 @@ def _weigh(
     network = load_weights(weights_path(experiment, backbone))
     network.to(resolve_device(experiment.config.backbone.device))
     densities = load_densities(experiment, fitted)
-    faces = of_role(experiment.usable_faces(extraction), "validation")
+    usable = experiment.usable_faces(extraction)
+    faces = usable.filter(pc.equal(usable["role"], "validation"))
     selected = pairs_of_roles(experiment, pairs, extraction, ("validation",))
+    if faces.num_rows == 0:
+        return [], []
     drawn = group(selected, "base_id", "partner_id")
     known = read_embeddings(
         experiment.lake, embeddings.fingerprint, [*faces["video_sha256"].to_pylist(), *contents_of(selected)]

@@ -102,6 +102,6 @@ def _embeddings(row: Row) -> list[Row]:
 
 
 __all__ = [
-    "BACKBONE", "EMBEDDINGS", "EXTRACTION", "FACES", "PEOPLE", "VIDEOS_PER_PERSON", "WIDTH",
+    "BACKBONE", "DATASET", "EMBEDDINGS", "EXTRACTION", "FACES", "PEOPLE", "VIDEOS_PER_PERSON", "WIDTH",
     "experiment_of", "fake_videos", "real_videos", "trained_backbone", "with_settings",
 ]  # fmt: skip

@@ -1,5 +1,6 @@
 """The stages from pairs to scores, on embeddings made by hand: every relation, and single embeddings."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,16 @@ from difffake.detector import Detector
 from difffake.differential.combination import combine, single
 from difffake.differential.density import build_density
 from difffake.errors import DataError, DensityError
-from tasks.density import DETECTOR_STAGE, calibrate, fit
+from tasks.calibration import STAGE as DETECTOR_STAGE
+from tasks.calibration import calibrate
+from tasks.density import fit, load_densities
 from tasks.evaluation import evaluate
 from tasks.experiment import Experiment, StageRecord, result
+from tasks.fusion import fuse
 from tasks.ingest import check_roles
 from tasks.pairs import check_pairs, draw, read_pairs
 from tests.helpers.embedded_lake import (
+    DATASET,
     EMBEDDINGS,
     EXTRACTION,
     FACES,
@@ -40,7 +45,8 @@ def run(experiment: Experiment) -> Records:
     pairs = result(draw.fn(experiment, EXTRACTION))
     check_pairs.fn(experiment, EXTRACTION, pairs)
     density = result(fit.fn(experiment, EXTRACTION, EMBEDDINGS, pairs))
-    detector = result(calibrate.fn(experiment, EXTRACTION, backbone, EMBEDDINGS, pairs, density))
+    fusion = result(fuse.fn(experiment, EXTRACTION, backbone, EMBEDDINGS, pairs, density))
+    detector = result(calibrate.fn(experiment, EXTRACTION, backbone, EMBEDDINGS, pairs, density, fusion))
     evaluated = result(evaluate.fn(experiment, EXTRACTION, detector, EMBEDDINGS, pairs))
     return {"pairs": pairs, "density": density, "calibration": detector, "evaluation": evaluated}
 
@@ -96,6 +102,50 @@ def test_pairs_across_videos_reach_density_calibration_and_scores(
     assert {stage: record.reused for stage, record in again.items()} == dict.fromkeys(records, True)
     detector = Detector.load(experiment.home.artefacts.folder(DETECTOR_STAGE, records["calibration"].fingerprint))
     assert detector.settings.compares_videos
+
+
+def test_people_who_teach_the_density_are_calibrated_by_one_that_has_not_seen_them(tmp_path: Path) -> None:
+    density = {"held_out_folds": 2}
+    roles = {"train": ("train",), "density": ("train", "val"), "calibration": ("val",), "test": ("test",)}
+    experiment = experiment_of(tmp_path, real_videos() + fake_videos(), density=density)
+    experiment = replace(experiment, datasets=(DATASET.model_copy(update={"roles": roles}),))
+    records = run(experiment)
+
+    densities = load_densities(experiment, records["density"])
+    people = {f"d/val/p{person}v{number}": person for person in range(PEOPLE["val"]) for number in range(3)}
+    assert set(densities.fold_of_video) == set(people)
+    assert sorted(densities.fold_of_video.values()) == [0] * 6 + [1] * 6
+    folds = {person: {densities.fold_of_video[key] for key in people if people[key] == person} for person in range(4)}
+    assert all(len(fold) == 1 for fold in folds.values())
+
+    known = features(experiment)
+    pairs = read_pairs(experiment, records["pairs"].fingerprint, EXTRACTION).to_pylist()
+
+    def differences(rows: list[dict[str, Any]]) -> Any:
+        return combine(*([known[row[name]] for row in rows] for name in ("base_id", "partner_id")), "squared", False)
+
+    detector = Detector.load(experiment.home.artefacts.folder(DETECTOR_STAGE, records["calibration"].fingerprint))
+    expected = []
+    for key in people:
+        fold = densities.fold_of_video[key]
+        others = [p for p in pairs if p["role"] == "density" and densities.fold_of_video.get(p["video_key"]) != fold]
+        model = build_density(experiment.config.density, experiment.config.seed).fit(differences(others))
+        own = [p for p in pairs if p["role"] == "calibration" and p["video_key"] == key]
+        expected.append(-model.log_likelihood(differences(own)).mean())
+    assert detector.calibration is not None
+    assert detector.calibration.scores == pytest.approx(sorted(expected))
+    # What is scored later is scored by the density of everybody.
+    everybody = build_density(experiment.config.density, experiment.config.seed)
+    everybody.fit(differences([p for p in pairs if p["role"] == "density"]))
+    assert detector.density.digest() == everybody.digest()
+
+
+def test_without_validation_videos_there_is_no_fusion_and_it_cannot_decide(tmp_path: Path) -> None:
+    experiment = experiment_of(tmp_path, real_videos() + fake_videos())
+    records = run(experiment)
+    assert {row["fusion"] for row in scores(experiment, records).values()} == {None}
+    with pytest.raises(DataError, match="role validation"):
+        run(with_settings(experiment, calibration={"verdict": "fusion"}))
 
 
 def test_a_new_video_of_a_known_person_draws_another_set_and_leaves_the_old_one(tmp_path: Path) -> None:

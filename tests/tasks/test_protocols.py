@@ -59,7 +59,7 @@ def judged(protocol: str, home: Path) -> dict[tuple[str, str], Group]:
     check_identities(experiment.lake, experiment.roles())
     videos, learnt_from = _test_videos(experiment, "none yet")
     assert learnt_from == ["ff"]
-    results = [_result(row, VideoScore("failed")) for row in videos.values()]
+    results = [_result(row, VideoScore("failed"), {}) for row in videos.values()]
     assert all(result.scores[DIFFERENTIAL] is None for result in results)
     return {(group.domain.name, group.name): group for group in group_videos(results, learnt_from)}
 

@@ -162,6 +162,53 @@ def test_another_anomaly_model_redoes_what_follows_and_ignores_the_settings_of_t
     assert outcomes(again.stdout) == dict.fromkeys(STAGES, "reused")
 
 
+def test_a_second_dataset_is_a_domain_of_its_own_and_scores_are_what_their_pairs_and_frames_say(
+    bench: Bench, finished: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    home, elsewhere = bench.folder / "two_domains", bench.folder / "elsewhere"
+    shutil.copytree(finished[0], home)
+    videos = {row["video_key"]: row for row in table_rows(home, TableName.VIDEOS)}
+    judged = [videos[row["video_key"]] for row in table_rows(home, TableName.SCORES)]
+    for row in judged:
+        place = elsewhere / row["label"] / f"{row['name']}.mp4"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(local_path(row["uri"]), place)
+    datasets = [
+        {"name": "elsewhere", "adapter": "folder", "root": str(elsewhere)},
+        {
+            "name": "faceforensics",
+            "adapter": "faceforensics",
+            "root": str(bench.footage.root),
+            "identities": str(bench.footage.identities),
+        },
+    ]
+    run = bench.call("run", "--config", str(bench.config("two_domains", datasets)), "--home", str(home))
+    assert run.returncode == 0, run.stderr
+
+    newest = max((home / "artefacts" / "evaluation").iterdir(), key=lambda folder: folder.stat().st_mtime)
+    rows = json.loads((newest / "record.json").read_text())["facts"]["groups"]
+    assert rows[0]["domain"] == "faceforensics/c23"
+    assert rows[0]["in_domain"]
+    domains = {(row["domain"], row["in_domain"]) for row in rows}
+    assert domains == {("faceforensics/c23", True), ("elsewhere", False)}
+    # The same files: each domain by itself says the same.
+    by_domain = [[row for row in rows if row["domain"] == name and row["group"] == "overall"] for name, _ in domains]
+    for one, other in zip(*by_domain, strict=True):
+        for figure in ("auc", "n_real", "n_fake", "level", "score", "auc_all_videos"):
+            assert one[figure] == other[figure]
+    assert "elsewhere (out-of-domain)" in run.stdout
+    assert (newest / "scores_elsewhere.png").is_file()
+
+    scores = {row["video_key"]: row for row in table_rows(home, TableName.SCORES)}
+    pairs = pd.read_parquet(newest / "pairs.parquet").groupby("video_key")["log_likelihood"]
+    frames = pd.read_parquet(newest / "frames.parquet").groupby("video_key")["fake_probability"]
+    assert set(pairs.groups) == {key for key in scores if scores[key]["status"] == "scored"}
+    for key, values in pairs:
+        assert scores[key]["score"] == pytest.approx(-values.mean())
+        assert scores[key]["pairs_used"] == len(values)
+        assert scores[key]["fake_probability"] == pytest.approx(frames.get_group(key).mean(), rel=1e-6)
+
+
 def test_another_false_positive_rate_reaches_verdicts_and_registered_model(
     bench: Bench, finished: tuple[Path, subprocess.CompletedProcess[str]]
 ) -> None:

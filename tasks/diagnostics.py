@@ -72,7 +72,7 @@ def examine(
     facts = _facts(model, grid, held_out, drift)
     with store.staging(STAGE, name) as folder:
         columns = [column.name for column in fields(GridCell)]
-        _write_table(columns, [asdict(cell) for cell in grid.cells], folder / GRID_TABLE)
+        _write_table(columns, [_flat_cell(cell) for cell in grid.cells], folder / GRID_TABLE)
         flat = [_flat(row) for row in drift]
         _write_table(list(flat[0]), flat, folder / DRIFT_TABLE)
         figure = diagnostics_figure(grid, facts["convergence"], facts["weights"], drift, facts["held_out"])
@@ -153,6 +153,10 @@ def _facts(model: DensityModel, grid: Grid, held_out: HeldOut, drift: Sequence[D
         "drift": [asdict(row) for row in drift],
         "warnings": [*model.facts_.warnings, *grid_warnings(grid, held_out), *drift_warnings(drift)],
     }
+
+
+def _flat_cell(cell: GridCell) -> dict[str, Any]:
+    return asdict(cell) | {"held_out_by_fold": " ".join(str(value) for value in cell.held_out_by_fold)}
 
 
 def _flat(row: DriftRow) -> dict[str, Any]:

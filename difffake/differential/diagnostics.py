@@ -46,7 +46,8 @@ class GridCell:
         parameters: free ones, with the residual's variance and without the principal axes, which all cells share.
         training: mean log-likelihood of the vectors the folds were fitted on, in nats a vector.
         held_out: mean log-likelihood of the held-out vectors, each held out once, in nats a vector.
-        held_out_spread: standard deviation of the folds' means.
+        held_out_by_fold: the same of each fold alone. Folds differ by their people far more than cells do: compare
+            cells within a fold.
         bic: Bayesian information criterion of a fit on all vectors, in nats; lower is better.
     """
 
@@ -57,7 +58,7 @@ class GridCell:
     parameters: int | None = None
     training: float | None = None
     held_out: float | None = None
-    held_out_spread: float | None = None
+    held_out_by_fold: tuple[float, ...] = ()
     bic: float | None = None
 
 
@@ -84,6 +85,11 @@ class Grid:
         fitted = [cell for cell in self.cells if cell.held_out is not None]
         return max(fitted, key=lambda cell: cell.held_out or -np.inf, default=None)
 
+    def spread(self, cell: GridCell) -> float:
+        """Standard deviation over folds of how far a fitted cell lies from the mean of all cells in that fold."""
+        fitted = np.array([other.held_out_by_fold for other in self.cells if other.held_out is not None])
+        return float(np.std(np.array(cell.held_out_by_fold) - fitted.mean(axis=0)))
+
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
@@ -91,10 +97,12 @@ class HeldOut:
 
     Attributes:
         scores: (N,) minus the log-likelihood of every vector when its person was held out; empty for the reason given.
+        by_fold: the mean log-likelihood of each fold's held-out vectors.
     """
 
     scores: Vectors
     reason: str = ""
+    by_fold: tuple[float, ...] = ()
 
 
 def people_folds(groups: Groups, folds: int) -> list[Fold]:
@@ -174,23 +182,25 @@ def held_out_scores(
     operations = _operations(len(vectors), vectors.shape[1] if dense else 1, components) * config.folds
     if operations > MOST_OPERATIONS:
         return HeldOut(nothing, f"{config.folds} fits of this size take too long (about {operations:.0e} operations)")
-    scores = np.empty(len(vectors))
+    scores, by_fold = np.empty(len(vectors)), []
     try:
         for training, held_out in people_folds(groups, config.folds):
             model = build_density(density, seed).fit(vectors[training])
             scores[held_out] = -model.log_likelihood(vectors[held_out])
+            by_fold.append(-float(scores[held_out].mean()))
     except DensityError as error:
         return HeldOut(nothing, str(error))
-    return HeldOut(scores)
+    return HeldOut(scores, by_fold=tuple(by_fold))
 
 
 def grid_warnings(grid: Grid, held_out: HeldOut) -> Iterator[str]:
-    """What to know where another mixture explains unseen people better than the configured model."""
+    """What to know where another mixture explains unseen people better than the configured model, in every fold."""
     best = grid.best
-    if best is None or best.held_out is None or not held_out.scores.size:
+    # Of a sample of the vectors the folds are others.
+    if best is None or not held_out.by_fold or grid.vectors != len(held_out.scores):
         return
     configured = -float(held_out.scores.mean())
-    if best.held_out - configured > (best.held_out_spread or 0.0):
+    if all(np.array(best.held_out_by_fold) > np.array(held_out.by_fold)):
         yield (
             f"unseen people are likelier under {best.components} {best.covariance} Gaussians in {grid.dimensions} "
             f"principal dimensions and one for the rest ({best.held_out:.4g} nats a vector) than under the configured "
@@ -272,7 +282,7 @@ def _cell(
         parameters=parameters,
         training=float(np.concatenate(training).mean()),
         held_out=float(np.concatenate(held_out).mean()),
-        held_out_spread=float(np.std([values.mean() for values in held_out])),
+        held_out_by_fold=tuple(float(values.mean()) for values in held_out),
         bic=parameters * float(np.log(len(whole.training))) - 2 * total,
     )
 

@@ -51,13 +51,15 @@ def diagnostics_figure(
     figure = new_figure(12.5, 6.6 + 0.3 * len(shown))
     rows = figure.add_gridspec(3, 2, height_ratios=(3.0, 2.2, 1.0 + 0.3 * len(shown)))
     held_out, criterion = figure.add_subplot(rows[0, 0]), figure.add_subplot(rows[0, 1])
-    _lines(held_out, grid, [(cell, cell.held_out, cell.held_out_spread) for cell in grid.cells])
-    dress(held_out, "Likelihood of unseen people (higher is better)", "Gaussians", "nats a vector")
+    spreads = [None if cell.held_out is None else grid.spread(cell) for cell in grid.cells]
+    values = [cell.held_out for cell in grid.cells]
+    _lines(held_out, grid, list(zip(grid.cells, values, spreads, strict=True)))
+    dress(held_out, "Unseen people (higher is better)", "Gaussians", "log-likelihood, nats a vector")
     if configured_held_out is not None and grid.cells:
         held_out.axhline(configured_held_out, color=INK, linewidth=1, linestyle=(0, (4, 2)))
         held_out.annotate(
-            "configured density", (0.02, configured_held_out), xycoords=("axes fraction", "data"),
-            fontsize=8, color=INK, va="bottom",
+            "configured\ndensity", (1.01, configured_held_out), xycoords=("axes fraction", "data"),
+            fontsize=8, color=INK, va="center",
         )  # fmt: skip
     _lines(
         criterion, grid, [(cell, None if cell.bic is None else cell.bic / grid.vectors, None) for cell in grid.cells]
@@ -126,7 +128,7 @@ def _drift(axes: Axes, rows: Sequence[DriftRow], total: int) -> None:
         axes.plot((middle,), (place,), color=INK, marker="|", markersize=11, linestyle="none")
         shift = "" if row.shift is None else f"shift {row.shift:+.2f} sd, ".replace("-", "−")
         axes.annotate(
-            f"{shift}KS {row.ks_statistic:.2f}, {row.count} of {row.videos} videos, {row.people} people",
+            f"{shift}KS {row.ks_statistic:.2f}, {row.count} vectors of {row.videos} videos, {row.people} people",
             (1.01, place), xycoords=("axes fraction", "data"), fontsize=8, color=FAINT, va="center",
         )  # fmt: skip
     axes.set_yticks(np.arange(len(rows)), [f"{row.dataset} · {row.role}" for row in rows], parse_math=False)

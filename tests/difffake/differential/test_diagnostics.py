@@ -77,7 +77,7 @@ def test_one_full_gaussian_in_all_dimensions_is_that_of_scipy() -> None:
     (cell,) = grid.cells
     assert cell.held_out == pytest.approx(np.concatenate(held_out).mean(), rel=1e-9)
     assert cell.training == pytest.approx(np.concatenate(training).mean(), rel=1e-9)
-    assert cell.held_out_spread == pytest.approx(np.std([part.mean() for part in held_out]), rel=1e-6)
+    assert cell.held_out_by_fold == pytest.approx([part.mean() for part in held_out], rel=1e-9)
     assert cell.parameters == 6 + 21
     assert cell.bic == pytest.approx(27 * np.log(240) - 2 * whole.logpdf(vectors).sum(), rel=1e-9)
     assert (grid.dimensions, grid.folds, grid.vectors) == (6, 3, 240)
@@ -106,6 +106,17 @@ def test_the_true_size_and_shape_is_found_by_likelihood_and_by_criterion() -> No
     assert (grid.best.covariance, grid.best.components) == ("tied", 2)
     by_criterion = min(grid.cells, key=lambda cell: cell.bic or np.inf)
     assert (by_criterion.covariance, by_criterion.components) == ("tied", 2)
+
+
+def test_the_spread_of_a_cell_leaves_out_what_all_cells_share() -> None:
+    cells = tuple(
+        GridCell("diag", count, "fitted", held_out=0.0, held_out_by_fold=by_fold)
+        for count, by_fold in ((1, (100.0, -100.0)), (2, (104.0, -100.0)))
+    )
+    grid = Grid((*cells, GridCell("full", 1, "left_out", "too few")), vectors=10)
+
+    # Fold means 102 and −100: the first cell lies −2 and 0 from them, the second 2 and 0.
+    assert [grid.spread(cell) for cell in cells] == [1.0, 1.0]
 
 
 def test_a_person_is_never_on_both_sides_and_everybody_is_held_out_once() -> None:
@@ -217,7 +228,8 @@ def test_a_density_that_remembers_its_pairs_is_told_of_a_better_mixture() -> Non
 
     (warning,) = grid_warnings(grid, held_out)
     assert "too many parameters for its pairs" in warning
-    assert list(grid_warnings(grid, HeldOut(np.array([-1e9])))) == []
+    better_in_one_fold = (1e9, *held_out.by_fold[1:])
+    assert list(grid_warnings(grid, HeldOut(held_out.scores, by_fold=better_in_one_fold))) == []
     assert list(grid_warnings(grid, HeldOut(np.empty(0), "no likelihood"))) == []
 
 

@@ -15,7 +15,7 @@ def row(dataset: str, role: str) -> DriftRow:
 
 def test_every_fitted_cell_is_a_point_and_every_group_a_row() -> None:
     cells = [
-        GridCell(shape, count, "fitted", held_out=float(count), held_out_spread=0.1, bic=90.0)
+        GridCell(shape, count, "fitted", held_out=float(count), held_out_by_fold=(0.5, count), bic=90.0)
         for shape in ("full", "diag") for count in (1, 2)
     ]  # fmt: skip
     grid = Grid((*cells, GridCell("tied", 1, "left_out", "too few")), vectors=30, dimensions=4, folds=3)
@@ -28,8 +28,8 @@ def test_every_fitted_cell_is_a_point_and_every_group_a_row() -> None:
     assert convergence.lines[0].get_ydata().tolist() == [1.0, 2.0, 2.5]
     assert [bar.get_height() for bar in weights.patches] == [0.8, 0.2]
     assert [label.get_text() for label in drift.get_yticklabels()] == ["a$b · density", "c · test"]
-    assert "shift −1.25 sd, KS 0.40, 30 of 3 videos, 2 people" in texts(figure)
-    assert "configured density" in texts(figure)
+    assert "shift −1.25 sd, KS 0.40, 30 vectors of 3 videos, 2 people" in texts(figure)
+    assert "configured\ndensity" in texts(figure)
 
 
 def test_what_is_missing_is_said() -> None:

@@ -1,20 +1,16 @@
 """The page of a data report: tables, figures and words as one HTML file that needs nothing beside it."""
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib.figure import Figure
 
 from data_catalog.schemas import TableName
 from difffake.evaluation.data_figures import REMOVED, distributions_figure, face_sheet, percent, status_figure
 from tasks.data_facts import MOST_LISTED, DataFacts, Row
 from tasks.experiment import Experiment, StageRecord
+from tasks.page import Listing, Provenance, Table, Tile, inline, png, render, utc
 
 STATUSES = {
     "ok": "faces found and kept",
@@ -31,47 +27,6 @@ CHANGES = ("removed", "changed", "relabelled", "renamed", "growing", "added")
 SCAN_COUNTS = ("present", "added", "changed", "renamed", "relabelled", "growing", "removed")
 
 _FACES_DPI = 120
-_OPEN_UP_TO = 20
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of the page: `texts` columns of words, then numbers; its last row may be a sum."""
-
-    head: tuple[str, ...]
-    rows: Sequence[Sequence[object]]
-    texts: int
-    has_total: bool = False
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A headline number, what it was at the report before, and a word on it."""
-
-    name: str
-    value: str
-    difference: str
-    note: str
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The first rows of a longer list."""
-
-    title: str
-    table: Table
-    total: int
-
-    @property
-    def is_short(self) -> bool:
-        """Whether it may stand open."""
-        return len(self.table.rows) <= _OPEN_UP_TO
-
-    @property
-    def extent(self) -> str:
-        """How many of how many are shown."""
-        shown = len(self.table.rows)
-        return f"{shown:,}" if shown == self.total else f"first {shown:,} of {self.total:,}"
 
 
 @dataclass(frozen=True)
@@ -82,23 +37,12 @@ class PreviousReport:
     metrics: Mapping[str, float]
 
 
-@dataclass(frozen=True)
-class Provenance:
-    """Where a page comes from; links may be empty."""
-
-    fingerprint: str
-    written_at: datetime
-    commit: str
-    mlflow_url: str
-    flow_url: str
-
-
 def draw_figures(facts: DataFacts) -> dict[str, bytes]:
     """File name → PNG: videos by status, distributions, faces."""
     return {
-        "status.png": _png(status_figure(_by_status(facts.counts))),
-        "distributions.png": _png(distributions_figure(facts.distributions())),
-        "faces.png": _png(face_sheet(facts.face_groups()), _FACES_DPI),
+        "status.png": png(status_figure(_by_status(facts.counts))),
+        "distributions.png": png(distributions_figure(facts.distributions())),
+        "faces.png": png(face_sheet(facts.face_groups()), _FACES_DPI),
     }
 
 
@@ -116,11 +60,8 @@ def render_page(
     news = {name for name, counts in scanned.items() if any(counts.get(change, 0) for change in CHANGES)}
     now = [scan for scan in facts.last_scans if scan["dataset"] in news]
     earlier = [scan for scan in facts.last_scans if scan["dataset"] not in news]
-    environment = Environment(
-        loader=PackageLoader("tasks"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"cell": _cell, "utc": _utc}
-    return environment.get_template("data_report.html.j2").render(
+    return render(
+        "data_report.html.j2",
         names=experiment.names,
         tiles=_tiles(facts, records, previous),
         previous=previous,
@@ -136,7 +77,7 @@ def render_page(
         manipulations=_manipulation_table(facts.counts),
         problems=_problems(facts.problems),
         unplaced=_unplaced(facts.last_scans),
-        figures={name.partition(".")[0]: base64.b64encode(png).decode() for name, png in figures.items()},
+        figures={name.partition(".")[0]: inline(picture) for name, picture in figures.items()},
         sampled=_sampled(facts),
         provenance=provenance,
         lake=str(experiment.lake.folder),
@@ -153,12 +94,6 @@ def metrics(facts: DataFacts, records: Mapping[str, StageRecord]) -> dict[str, f
     videos = {f"videos.{status}": sum(row.values()) for status, row in _by_status(facts.counts).items()}
     totals = {name: sum(row[name] for row in present) for name in ("videos", "faces")}
     return {**scanned, **totals, **videos}
-
-
-def _png(figure: Figure, dpi: float | None = None) -> bytes:
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=dpi or "figure")
-    return picture.getvalue()
 
 
 def _tiles(facts: DataFacts, records: Mapping[str, StageRecord], previous: PreviousReport | None) -> list[Tile]:
@@ -241,7 +176,7 @@ def _changed_videos(scans: Sequence[Row], title: str) -> Listing:
     numbered = [(scan, place, change) for scan in scans for place, change in enumerate(scan["changes"])]
     numbered.sort(key=lambda row: (CHANGES.index(row[2]["change"]), row[1]))
     rows = [
-        (change["change"], change["video_key"], change["detail"], _utc(scan["scanned_at"]))
+        (change["change"], change["video_key"], change["detail"], utc(scan["scanned_at"]))
         for scan, _, change in numbered[:MOST_LISTED]
     ]
     total = sum(scan[name] for scan in scans for name in CHANGES)
@@ -250,7 +185,7 @@ def _changed_videos(scans: Sequence[Row], title: str) -> Listing:
 
 def _scans_table(scans: Sequence[Row]) -> Table:
     head = ("scan", "dataset", "found", "new", "changed", "renamed", "relabelled", "being written", "removed")
-    rows = [(_utc(scan["scanned_at"]), scan["dataset"], *(scan[name] for name in SCAN_COUNTS)) for scan in scans]
+    rows = [(utc(scan["scanned_at"]), scan["dataset"], *(scan[name] for name in SCAN_COUNTS)) for scan in scans]
     return Table(head, rows, texts=2)
 
 
@@ -313,13 +248,3 @@ def _with_total(head: tuple[str, ...], rows: Sequence[Sequence[Any]], texts: int
 
 def _total(scanned: Mapping[str, Mapping[str, int]], name: str) -> int:
     return sum(counts.get(name, 0) for counts in scanned.values())
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "–"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _utc(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

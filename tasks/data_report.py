@@ -22,8 +22,9 @@ from prefect.cache_policies import NO_CACHE
 from data_catalog.fingerprints import digest_names, fingerprint
 from data_catalog.schemas import TableName
 from tasks.data_facts import DataFacts
-from tasks.data_page import PreviousReport, Provenance, draw_figures, metrics, render_page
+from tasks.data_page import PreviousReport, draw_figures, metrics, render_page
 from tasks.experiment import Experiment, StageRecord
+from tasks.page import Provenance, is_page_of, write_whole
 from tasks.tracking import FLOW_URL_TAG, commit, connect, ensure_experiment, failing_run, flow_tags, run_url
 
 STAGE = "data-report"
@@ -37,7 +38,6 @@ EXTRACTION_TAG = "difffake.extraction"
 
 _TABLES = (TableName.VIDEOS, TableName.EXTRACTION_LOG, TableName.FACES, TableName.SCANS)
 _LONGEST_NAME = 150
-_HEAD_CHARACTERS = 2000
 _FINISHED = RunStatus.to_string(RunStatus.FINISHED)
 
 logger = logging.getLogger("difffake.tasks.data_report")
@@ -97,7 +97,7 @@ def build_report(
     )
     is_finished = known is not None and known.info.status == _FINISHED
     if known is not None and is_finished and records["ingest"].reused and records["faces"].reused:
-        if not _is_page_of(refresh.page, refresh.fingerprint):
+        if not is_page_of(refresh.page, refresh.fingerprint):
             _write_report(client, refresh, known)
         return _built(refresh, known, is_reused=True)
     run = _open_run(client, refresh) if known is None or is_finished else _go_on(client, known)
@@ -159,20 +159,8 @@ def _write_report(client: MlflowClient, refresh: _Refresh, run: Run) -> list[Pat
     text = render_page(experiment, refresh.facts, refresh.records, refresh.checks, figures, provenance, previous)
     page.parent.mkdir(parents=True, exist_ok=True)
     files = {**figures, page.name: text.encode()}
-    for file, content in files.items():
-        partial = page.with_name(f".{file}.partial")
-        partial.write_bytes(content)
-        partial.replace(page.with_name(file))
+    write_whole({page.with_name(file): content for file, content in files.items()})
     return [page.with_name(file) for file in files]
-
-
-def _is_page_of(page: Path, name: str) -> bool:
-    """Whether the page is there and tells of the lake as it is; its head names the report."""
-    try:
-        with page.open(encoding="utf-8") as file:
-            return f'content="{name}"' in file.read(_HEAD_CHARACTERS)
-    except OSError:
-        return False
 
 
 def _open_run(client: MlflowClient, refresh: _Refresh) -> Run:

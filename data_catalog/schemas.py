@@ -130,7 +130,7 @@ _EMBEDDINGS = pa.schema(
 
 _PAIRS = pa.schema(
     [
-        _column("pair_set", pa.string(), "digest of the rule and seed that drew the pairs"),
+        _column("pair_set", pa.string(), "digest of the rule and seed that drew the pairs; across videos with /role"),
         _column("relation", pa.string(), "same_video, cross_video or reference"),
         _column("video_sha256", pa.string(), "the content that is judged"),
         _column("track_id", pa.int16(), "the person of the video that is judged"),

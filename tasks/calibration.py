@@ -19,7 +19,7 @@ from tasks.density import STAGE as DENSITY_STAGE
 from tasks.density import load_densities
 from tasks.experiment import Experiment, StageRecord, made, of_role, reused, stage_task
 from tasks.fusion import load_fusion
-from tasks.pairs import digest_of_pairs, pairs_of_roles
+from tasks.pairs import digest_of_judged, pairs_of_roles
 from tasks.scoring import detector_settings, score_videos
 
 STAGE = "calibration"
@@ -39,12 +39,13 @@ def calibrate(
     """Score the held-out real videos and put the detector together."""
     config = experiment.config
     settings = detector_settings(experiment, extraction, config.calibration.verdict)
+    faces = of_role(experiment.usable_faces(extraction), "calibration")
+    selected = pairs_of_roles(experiment, pairs, extraction, ("calibration",))
     inputs = {
         "backbone": backbone.digest,
         "density": fitted.digest,
         "fusion": fused.digest,
-        "embeddings": embeddings.digest,
-        **digest_of_pairs(experiment, pairs),
+        "calibrated_on": digest_of_judged(experiment, faces, selected),
         "settings": settings.model_dump(mode="json", exclude={"faces"}),
     }
     versions = (calibration.STAGE_VERSION, detector_module.STAGE_VERSION)
@@ -57,11 +58,10 @@ def calibrate(
     weights = weights_path(experiment, backbone)
     network, densities = load_weights(weights), load_densities(experiment, fitted)
     fusion = load_fusion(experiment, fused)
-    selected = pairs_of_roles(experiment, pairs, extraction, ("calibration",))
     outcomes: dict[str, VideoScore] = {}
-    for density, faces in densities.split(of_role(experiment.usable_faces(extraction), "calibration")):
+    for density, some in densities.split(faces):
         uncalibrated = Detector(settings, network, density, fusion)
-        outcomes |= score_videos(experiment, uncalibrated, embeddings.fingerprint, faces, selected)
+        outcomes |= score_videos(experiment, uncalibrated, embeddings.fingerprint, some, selected)
     calibrations = _calibrations(outcomes, settings.verdict, config.calibration.false_positive_rate)
     detector = Detector(settings, network, densities.density, fusion, calibrations, _provenance(experiment, inputs))
     facts = _facts(experiment, outcomes, calibrations[settings.verdict])

@@ -15,7 +15,7 @@ from difffake.differential.density import DensityModel, build_density, load_dens
 from difffake.errors import DataError
 from difffake.randomness import derive_seed
 from tasks.experiment import Experiment, StageRecord, made, of_roles, reused, stage_task
-from tasks.pairs import digest_of_pairs, pairs_of_roles
+from tasks.pairs import digest_of_judged, pairs_of_roles
 from tasks.vectors import read_vectors
 
 STAGE = "density"
@@ -28,9 +28,10 @@ def fit(experiment: Experiment, extraction: str, embeddings: StageRecord, pairs:
     roles = config.density.fit_on
     faces = of_roles(experiment.usable_faces(extraction), roles)
     folds = _held_out_folds(experiment, faces)
+    selected = pairs_of_roles(experiment, pairs, extraction, roles)
     inputs = {
-        "embeddings": embeddings.digest,
-        **digest_of_pairs(experiment, pairs),
+        "backbone": embeddings.fingerprint,
+        "learnt_from": digest_of_judged(experiment, faces, selected),
         "seed": config.seed,
         "folds": folds,
     }
@@ -39,7 +40,6 @@ def fit(experiment: Experiment, extraction: str, embeddings: StageRecord, pairs:
     found = store.find(STAGE, name)
     if found is not None and STAGE not in experiment.force:
         return reused(STAGE, name, found, _summary(config, found.facts))
-    selected = pairs_of_roles(experiment, pairs, extraction, roles)
     fold_of_video = _fold_of_video(experiment, folds)
     model = _fit(experiment, embeddings, faces, selected)
     without = [

@@ -19,7 +19,7 @@ from difffake.evaluation.table import STAGE_VERSION, evaluate_videos
 from tasks.calibration import STAGE as DETECTOR_STAGE
 from tasks.evaluation_files import write_samples, write_table
 from tasks.experiment import Experiment, StageRecord, made, of_role, reused, stage_task
-from tasks.pairs import digest_of_pairs, pairs_of_roles
+from tasks.pairs import digest_of_judged, pairs_of_roles
 from tasks.scoring import examine_videos
 
 STAGE = "evaluation"
@@ -37,11 +37,12 @@ def evaluate(
     """Score every test video and measure how well fakes and reals part."""
     config = experiment.config
     videos, learnt_from = _test_videos(experiment, extraction)
+    faces = of_role(experiment.usable_faces(extraction), "test")
+    drawn = pairs_of_roles(experiment, pairs, extraction, ("test",))
     told = ("video_key", "sha256", "status", "identity", "label", "manipulation", "original_key")
     inputs = {
         "detector": detector.digest,
-        "embeddings": embeddings.digest,
-        **digest_of_pairs(experiment, pairs),
+        "judged": digest_of_judged(experiment, faces, drawn),
         "videos": [[row[column] for column in told] for row in videos.values()],
         "learnt_from": learnt_from,
         "seed": config.seed,
@@ -55,8 +56,6 @@ def evaluate(
         return reused(STAGE, name, found, _summary(found.facts))
 
     loaded = Detector.load(store.require(DETECTOR_STAGE, detector.fingerprint).folder)
-    faces = of_role(experiment.usable_faces(extraction), "test")
-    drawn = pairs_of_roles(experiment, pairs, extraction, ("test",))
     examined = examine_videos(experiment, loaded, embeddings.fingerprint, faces, drawn)
     outcomes = {key: examined[key].score if key in examined else _without_faces(row) for key, row in videos.items()}
     _store_scores(experiment, detector.digest, videos, outcomes)

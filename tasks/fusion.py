@@ -1,6 +1,6 @@
 """Fusion: real validation videos and pseudo-fake copies of them in, the weights of the two scores out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from difffake.randomness import derive_rng
 from tasks.backbone import weights_path
 from tasks.density import load_densities
 from tasks.experiment import Experiment, StageRecord, made, progress, reused, stage_task
-from tasks.pairs import digest_of_pairs, pairs_of_roles
+from tasks.pairs import digest_of_judged, pairs_of_roles
 from tasks.scoring import detector_settings, examine_person
 from tasks.vectors import contents_of, group
 
@@ -45,11 +45,13 @@ def fuse(
 ) -> StageRecord:
     """Learn how much differential score and fake probability weigh, without a fake."""
     config = experiment.config
+    usable = experiment.usable_faces(extraction)
+    faces = usable.filter(pc.equal(usable["role"], "validation"))
+    selected = pairs_of_roles(experiment, pairs, extraction, ("validation",))
     inputs = {
         "backbone": backbone.digest,
         "density": fitted.digest,
-        "embeddings": embeddings.digest,
-        **digest_of_pairs(experiment, pairs),
+        "learnt_from": digest_of_judged(experiment, faces, selected),
         "pseudo_fakes": config.pseudo_fakes.model_dump(mode="json"),
         "seed": config.seed,
     }
@@ -59,7 +61,8 @@ def fuse(
     found = store.find(STAGE, name)
     if found is not None and STAGE not in experiment.force:
         return reused(STAGE, name, found, _summary(found.facts))
-    reals, copies = _weigh(experiment, extraction, backbone, embeddings, pairs, fitted)
+    detectors = _detectors(experiment, extraction, backbone, fitted)
+    reals, copies = _weigh(experiment, detectors, embeddings.fingerprint, faces, selected)
     learnt = fit_fusion(reals, copies, config.fusion.regularisation) if copies else None
     facts = {
         "fusion": learnt.model_dump(mode="json") if learnt else None,
@@ -90,34 +93,35 @@ def load_fusion(experiment: Experiment, fused: StageRecord) -> Fusion | None:
     return None
 
 
-def _weigh(
-    experiment: Experiment,
-    extraction: str,
-    backbone: StageRecord,
-    embeddings: StageRecord,
-    pairs: StageRecord,
-    fitted: StageRecord,
-) -> tuple[list[Evidence], list[Evidence]]:
-    """Evidence of the real validation videos and of their copies, by densities that have not seen their people."""
+def _detectors(
+    experiment: Experiment, extraction: str, backbone: StageRecord, fitted: StageRecord
+) -> Callable[[str], Detector]:
+    """For a video the detector whose density has not seen its people."""
     settings = detector_settings(experiment, extraction, "differential")
     network = load_weights(weights_path(experiment, backbone))
     network.to(resolve_device(experiment.config.backbone.device))
     densities = load_densities(experiment, fitted)
-    usable = experiment.usable_faces(extraction)
-    faces = usable.filter(pc.equal(usable["role"], "validation"))
-    selected = pairs_of_roles(experiment, pairs, extraction, ("validation",))
+    return lambda video_key: Detector(settings, network, densities.for_video(video_key))
+
+
+def _weigh(
+    experiment: Experiment,
+    detectors: Callable[[str], Detector],
+    embeddings: str,
+    faces: pa.Table,
+    selected: pa.Table,
+) -> tuple[list[Evidence], list[Evidence]]:
+    """Evidence of the real validation videos and of their copies."""
     if faces.num_rows == 0:
         return [], []
     drawn = group(selected, "base_id", "partner_id")
-    known = read_embeddings(
-        experiment.lake, embeddings.fingerprint, [*faces["video_sha256"].to_pylist(), *contents_of(selected)]
-    )
+    known = read_embeddings(experiment.lake, embeddings, [*faces["video_sha256"].to_pylist(), *contents_of(selected)])
     reals: list[Evidence] = []
     copies: list[Evidence] = []
     people = group(faces, "face_id", "video_sha256")
     with progress(STAGE, "videos") as report:
         for number, ((video_key, track_id), members) in enumerate(people.items(), start=1):
-            detector = Detector(settings, network, densities.for_video(video_key))
+            detector = detectors(video_key)
             compared = [(base, partner) for base, partner in drawn.get((video_key, track_id), [])]
             of_real = _evidence(detector, known, {name for name, _ in members}, compared)
             if of_real is not None:

@@ -15,7 +15,7 @@ from data_catalog.schemas import TableName
 from difffake.differential.density import build_density
 from difffake.differential.pairs import STAGE_VERSION
 from difffake.errors import DataError
-from tasks.experiment import ROLES, Experiment, StageRecord, of_role, stage_task
+from tasks.experiment import ROLES, Experiment, StageRecord, digest_faces, of_role, stage_task
 
 STAGE = "pairs"
 
@@ -84,9 +84,11 @@ def pairs_of_roles(experiment: Experiment, pairs: StageRecord, extraction: str, 
     return rows.filter(pc.is_in(rows["role"], pa.array(roles, pa.string())))
 
 
-def digest_of_pairs(experiment: Experiment, pairs: StageRecord) -> dict[str, str]:
-    """What a result depends on of the pairs: nothing where faces are judged singly."""
-    return {"pairs": pairs.digest} if experiment.config.density.features == "difference" else {}
+def digest_of_judged(experiment: Experiment, faces: pa.Table, pairs: pa.Table) -> str:
+    """Names what is judged of some roles: their pairs, or their faces where those are judged singly."""
+    if experiment.config.density.features == "embedding":
+        return digest_faces(faces)
+    return digest_names(f"{row['role']} {row['base_id']} {row['partner_id']}" for row in pairs.to_pylist())
 
 
 def _draw_within(experiment: Experiment, name: str, usable: pa.Table) -> pa.Table:

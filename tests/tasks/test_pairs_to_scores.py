@@ -140,6 +140,16 @@ def test_people_who_teach_the_density_are_calibrated_by_one_that_has_not_seen_th
     assert detector.density.digest() == everybody.digest()
 
 
+def test_another_test_video_refits_nothing(tmp_path: Path) -> None:
+    videos = real_videos() + fake_videos()
+    experiment = experiment_of(tmp_path, [row for row in videos if row["video_key"] != "d/fake/p0"])
+    before = run(experiment)
+    after = run(experiment_of(tmp_path, videos))
+    assert (after["density"].reused, after["calibration"].reused) == (True, True)
+    assert after["calibration"].digest == before["calibration"].digest
+    assert not after["evaluation"].reused
+
+
 def test_without_validation_videos_there_is_no_fusion_and_it_cannot_decide(tmp_path: Path) -> None:
     experiment = experiment_of(tmp_path, real_videos() + fake_videos())
     records = run(experiment)

@@ -1,5 +1,6 @@
 """Density: embedded pairs, or faces, of real videos in, an anomaly model out."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from tasks.pairs import digest_of_judged, pairs_of_roles
 from tasks.vectors import read_vectors
 
 STAGE = "density"
+
+logger = logging.getLogger("difffake.tasks.density")
 
 
 @stage_task(STAGE)
@@ -42,6 +45,8 @@ def fit(experiment: Experiment, extraction: str, embeddings: StageRecord, pairs:
         return reused(STAGE, name, found, _summary(config, found.facts))
     fold_of_video = _fold_of_video(experiment, folds)
     model = _fit(experiment, embeddings, faces, selected)
+    for warning in model.facts_.warnings:
+        logger.warning("%-12s %s", STAGE, warning)
     without = [
         _fit(experiment, embeddings, *(_outside(fold_of_video, fold, rows) for rows in (faces, selected)))
         for fold in range(_count(fold_of_video))

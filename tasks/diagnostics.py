@@ -66,16 +66,17 @@ def examine(
     with progress(STAGE, "mixtures") as report:
         grid = likelihood_grid(own.values, groups, config.diagnostics, config.density, config.seed, report)
     held_out = held_out_scores(own.values, groups, config.diagnostics, config.density, config.seed)
-    drift = score_drift(
-        -model.log_likelihood(own.values), _groups(experiment, embeddings, model, rows, people, own, held_out)
-    )
-    facts = _facts(model, grid, held_out, drift)
+    scored = _groups(experiment, embeddings, model, rows, people, own, held_out)
+    drift = score_drift(-model.log_likelihood(own.values), held_out.scores, scored)
+    facts = _facts(config.density.fit_on, model, grid, held_out, drift)
     with store.staging(STAGE, name) as folder:
         columns = [column.name for column in fields(GridCell)]
         _write_table(columns, [_flat_cell(cell) for cell in grid.cells], folder / GRID_TABLE)
         flat = [_flat(row) for row in drift]
         _write_table(list(flat[0]), flat, folder / DRIFT_TABLE)
-        figure = diagnostics_figure(grid, facts["convergence"], facts["weights"], drift, facts["held_out"])
+        figure = diagnostics_figure(
+            grid, facts["convergence"], facts["weights"], drift, config.density.fit_on, facts["held_out"]
+        )
         figure.savefig(folder / FIGURE, dpi=150)
         artefact = store.publish(folder, STAGE, name, facts)
     return made(STAGE, name, artefact, _summary(facts))
@@ -110,17 +111,22 @@ def _groups(
     own: VideoVectors,
     held_out: HeldOut,
 ) -> Iterator[RealScores]:
-    """Scores by dataset and role, of at most so many vectors; those of held-out people after the density's own."""
+    """Scores by dataset and role, of at most so many vectors; those of held-out people after the density's own.
+
+    Other roles that show nothing but the density's own videos are left out.
+    """
+    fit_on = experiment.config.density.fit_on
     for dataset in sorted(experiment.names):
         is_of_dataset = pc.starts_with(rows["video_key"], f"{dataset}/")
         for role in ROLES:
             chosen = rows.filter(pc.and_(is_of_dataset, pc.equal(rows["role"], role)))
-            if chosen.num_rows:
+            is_new = bool(set(chosen["video_key"].to_pylist()) - set(own.video_keys.tolist()))
+            if is_new or (chosen.num_rows and role in fit_on):
                 chosen = _sample(experiment, chosen, f"{dataset}/{role}")
                 vectors = _vectors(experiment, embeddings, chosen)
                 yield _real_scores(dataset, role, -model.log_likelihood(vectors.values), vectors.video_keys, people)
             is_own = np.char.startswith(own.video_keys, f"{dataset}/")
-            if role == experiment.config.density.fit_on[-1] and held_out.scores.size and is_own.any():
+            if role == fit_on[-1] and held_out.scores.size and is_own.any():
                 yield _real_scores(dataset, HELD_OUT, held_out.scores[is_own], own.video_keys[is_own], people)
 
 
@@ -137,7 +143,9 @@ def _real_scores(dataset: str, role: str, scores: Scores, video_keys: Any, peopl
     return RealScores(dataset, role, scores, len(videos), len({people[key] for key in videos}))
 
 
-def _facts(model: DensityModel, grid: Grid, held_out: HeldOut, drift: Sequence[DriftRow]) -> dict[str, Any]:
+def _facts(
+    fit_on: Sequence[str], model: DensityModel, grid: Grid, held_out: HeldOut, drift: Sequence[DriftRow]
+) -> dict[str, Any]:
     return {
         "grid": [asdict(cell) for cell in grid.cells],
         "grid_vectors": grid.vectors,
@@ -151,7 +159,7 @@ def _facts(model: DensityModel, grid: Grid, held_out: HeldOut, drift: Sequence[D
         "convergence": list(convergence(model)),
         "weights": list(getattr(model.facts_, "weights", ())),
         "drift": [asdict(row) for row in drift],
-        "warnings": [*model.facts_.warnings, *grid_warnings(grid, held_out), *drift_warnings(drift)],
+        "warnings": [*model.facts_.warnings, *grid_warnings(grid, held_out), *drift_warnings(drift, fit_on)],
     }
 
 

@@ -1,6 +1,5 @@
 """What every density shares: checks of its vectors, the record of its fit, and a file without pickle."""
 
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -24,8 +23,6 @@ Vectors = npt.NDArray[np.float64]
 Need = tuple[int, str, str]
 """The fewest vectors for something, that something, and what completes the remedy "give more real pairs"."""
 
-logger = logging.getLogger(__name__)
-
 
 @dataclass(eq=False)
 class FittedDensity(ABC):
@@ -46,7 +43,7 @@ class FittedDensity(ABC):
     facts_: DensityFacts = field(init=False, repr=False)
 
     def fit(self, vectors: Vectors) -> Self:
-        """Learn from (N, D) vectors of real pairs; what a reader should know of the fit is logged and in `facts_`.
+        """Learn from (N, D) vectors of real pairs; what a reader should know of the fit is in `facts_`.
 
         Raises:
             DensityError: too few vectors, a value that is not finite, or vectors this model cannot be fitted on.
@@ -57,8 +54,6 @@ class FittedDensity(ABC):
         # A fit that fails halfway leaves an unfitted model, not parts of two.
         vars(self).pop("facts_", None)
         self.facts_ = self._fit(training)
-        for warning in self.facts_.warnings:
-            logger.warning("%s", warning)
         return self
 
     def require_count(self, count: int, dimensions: int | None = None) -> None:

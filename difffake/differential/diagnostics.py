@@ -20,7 +20,7 @@ from difffake.differential.density_subspace import SubspaceMixtureDensity, log_r
 from difffake.errors import DensityError
 from difffake.randomness import derive_rng, derive_seed
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 """Enters the fingerprint of the diagnostics: bump it when output changes."""
 
 MOST_OPERATIONS = 2e12

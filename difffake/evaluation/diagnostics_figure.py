@@ -1,6 +1,6 @@
 """The figure of a density's diagnostics: other mixtures on unseen people, its own fit, and real videos elsewhere."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from difffake.config import Covariance
 from difffake.differential.diagnostics import Grid, GridCell
-from difffake.differential.drift import DriftRow
+from difffake.differential.drift import HELD_OUT, DriftRow
 from difffake.evaluation.plot_style import (
     FAINT,
     GROUP_COLOURS,
@@ -36,6 +36,7 @@ def diagnostics_figure(
     convergence: Sequence[float],
     weights: Sequence[float],
     drift: Sequence[DriftRow],
+    fit_on: Collection[str],
     configured_held_out: float | None = None,
 ) -> Figure:
     """Five panels: held-out likelihood, information criterion, convergence, weights, and scores of real videos.
@@ -45,6 +46,7 @@ def diagnostics_figure(
         convergence: mean log-likelihood after each step of the configured model's fit; empty for other models.
         weights: of its components; empty for other models.
         drift: one row a group of real videos.
+        fit_on: the roles the density was fitted on.
         configured_held_out: mean held-out log-likelihood of the configured model, in nats.
     """
     shown = drift[:_MOST_ROWS]
@@ -69,7 +71,7 @@ def diagnostics_figure(
         legend_beside(criterion, f"covariance, in {grid.dimensions}\nprincipal dimensions")
     _convergence(figure.add_subplot(rows[1, 0]), convergence)
     _weights(figure.add_subplot(rows[1, 1]), weights)
-    _drift(figure.add_subplot(rows[2, :]), shown, len(drift))
+    _drift(figure.add_subplot(rows[2, :]), shown, len(drift), fit_on)
     return figure
 
 
@@ -114,7 +116,7 @@ def _weights(axes: Axes, weights: Sequence[float]) -> None:
     axes.set_xlim(0.4, max(len(heights), 3) + 0.6)
 
 
-def _drift(axes: Axes, rows: Sequence[DriftRow], total: int) -> None:
+def _drift(axes: Axes, rows: Sequence[DriftRow], total: int, fit_on: Collection[str]) -> None:
     title = "Scores of real videos: 5 %, 25 %, 50 %, 75 %, 95 %"
     dress(axes, title if len(rows) == total else f"{title} ({len(rows)} of {total} groups)", "score", "")
     if not rows:
@@ -122,7 +124,7 @@ def _drift(axes: Axes, rows: Sequence[DriftRow], total: int) -> None:
         return
     for place, row in enumerate(rows):
         low, lower, middle, upper, high = row.quantiles
-        colour = REAL if row.role.startswith("density") else GROUP_COLOURS[0]
+        colour = REAL if row.role in fit_on or row.role == HELD_OUT else GROUP_COLOURS[0]
         axes.plot((low, high), (place, place), color=colour, linewidth=1.2, solid_capstyle="butt")
         axes.plot((lower, upper), (place, place), color=colour, linewidth=6, alpha=0.55, solid_capstyle="butt")
         axes.plot((middle,), (place,), color=INK, marker="|", markersize=11, linestyle="none")

@@ -117,7 +117,7 @@ def test_a_direction_is_floor_dominated_if_its_data_vary_less_than_the_floor() -
     assert facts.floor_dominated_share == pytest.approx(2 / 3)
 
 
-def test_not_converging_is_recorded_and_logged_and_raises_no_python_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_not_converging_is_recorded_and_raises_no_python_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         facts = GaussianMixtureDensity(max_iterations=1).fit(_clusters(dimensions=2, count=60)).facts_
@@ -125,7 +125,6 @@ def test_not_converging_is_recorded_and_logged_and_raises_no_python_warning(capl
     assert not facts.converged
     assert facts.iterations == 1
     assert "raise density.max_iterations" in facts.warnings[0]
-    assert facts.warnings[0] in caplog.messages
 
 
 def test_each_expectation_maximisation_step_raises_the_likelihood() -> None:

@@ -408,7 +408,7 @@ def test_a_shrunk_covariance_that_cannot_be_inverted_names_the_remedy_and_the_re
     assert np.isfinite(floor.fit(vectors).log_likelihood(vectors)).all()
 
 
-def test_few_vectors_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+def test_few_vectors_are_warned_of() -> None:
     few = np.random.default_rng(9).normal(size=(20, 60))
     expected = {
         "subspace_gmm": "vary in only 16 of the 57 directions outside the subspace",
@@ -418,7 +418,6 @@ def test_few_vectors_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     for model, message in expected.items():
         facts = build_density(_config(model, components=1), seed=0).fit(few).facts_  # type: ignore[arg-type]
         assert any(message in warning and "give more pairs" in warning for warning in facts.warnings)
-        assert set(facts.warnings) <= set(caplog.messages)
 
 
 @pytest.mark.parametrize("model", NEW)

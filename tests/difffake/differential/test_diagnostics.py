@@ -236,11 +236,13 @@ def test_a_density_that_remembers_its_pairs_is_told_of_a_better_mixture() -> Non
 def test_drift_by_hand() -> None:
     own = np.array([0.0, 2.0, 4.0])
     moved = RealScores("d", "test", np.array([3.0, 5.0, 7.0, 9.0]), videos=2, people=1)
-    (row,) = score_drift(own, [moved])
+    (row,) = score_drift(own, np.array([4.0, 8.0]), [moved])
 
     assert (row.mean, row.count, row.videos, row.people) == (6.0, 4, 2, 1)
     assert row.standard_deviation == pytest.approx(np.sqrt(5))
     assert row.shift == pytest.approx((6 - 2) / np.sqrt(8 / 3))
+    # Held out, the density's own have the mean 6.
+    assert row.shift_from_held_out == 0
     # At 2 two thirds of the own lie at or below and none of the others, at 4 all and a quarter.
     assert row.ks_statistic == pytest.approx(0.75)
     assert row.quantiles[2] == 6
@@ -249,30 +251,47 @@ def test_drift_by_hand() -> None:
 def test_drift_of_normal_scores_is_the_distance_of_their_distributions() -> None:
     rng = np.random.default_rng(0)
     own, others = rng.normal(size=20_000), rng.normal(1.5, 1, size=20_000)
-    (row,) = score_drift(own, [RealScores("d", "test", others, 10, 10)])
+    (row,) = score_drift(own, np.empty(0), [RealScores("d", "test", others, 10, 10)])
 
     assert row.shift == pytest.approx(1.5, abs=0.05)
     assert row.ks_statistic == pytest.approx(2 * norm.cdf(0.75) - 1, abs=0.02)
 
 
-def test_only_reals_that_moved_carry_a_warning_and_it_says_which() -> None:
-    own = np.linspace(-1, 1, 50)
+def test_only_reals_that_moved_carry_a_warning_and_it_says_which_and_how_far() -> None:
+    own = np.array([-1.0, 1.0])
     groups = [
-        RealScores("near", "calibration", own + 0.3, 5, 5),
-        RealScores("far", "test", own + 9, 5, 5),
-        RealScores("far", HELD_OUT, own + 9, 5, 5),
+        RealScores("a", "density", own + 2, 5, 5),
+        RealScores("a", "calibration", own + 0.5, 5, 5),
+        RealScores("b", "test", own + 9, 5, 5),
+        RealScores("c", "validation", own - 3, 5, 5),
     ]
-    far, remembered = drift_warnings(score_drift(own, groups))
+    (moved,) = drift_warnings(score_drift(own, np.empty(0), groups), ("density",))
 
-    assert "real videos of far for the role test" in far
+    assert "unlike those the density was fitted on (b test +9.0, c validation −3.0 standard deviations" in moved
+    assert "density.fit_on" in moved
+
+
+def test_what_the_density_remembers_is_told_apart_from_real_drift() -> None:
+    own, held_out = np.array([-1.0, 1.0]), np.array([6.0, 14.0])
+    groups = [
+        RealScores("a", "density", own, 5, 5),
+        RealScores("a", HELD_OUT, held_out, 5, 5),
+        # Far from what the density knows, and as people are that it does not.
+        RealScores("a", "calibration", own + 11, 5, 5),
+        RealScores("b", "test", own + 30, 5, 5),
+    ]
+    remembered, moved = drift_warnings(score_drift(own, held_out, groups), ("density",))
+
+    assert "a held out +10.0 standard deviations" in remembered
     assert "remembers its own pairs" in remembered
+    assert "unlike people held out of the density (b test +5.0 standard deviations" in moved
 
 
 def test_scores_that_do_not_vary_have_no_shift_and_bad_ones_are_refused() -> None:
     same = RealScores("d", "test", np.ones(3), 1, 1)
-    (row,) = score_drift(np.ones(4), [same])
-    assert (row.shift, row.ks_statistic) == (None, 0)
+    (row,) = score_drift(np.ones(4), np.ones(4), [same])
+    assert (row.shift, row.shift_from_held_out, row.ks_statistic) == (None, None, 0)
     with pytest.raises(DensityError, match="d, role test must be a list of finite numbers"):
-        score_drift(np.ones(4), [RealScores("d", "test", np.array([np.nan]), 1, 1)])
+        score_drift(np.ones(4), np.empty(0), [RealScores("d", "test", np.array([np.nan]), 1, 1)])
     with pytest.raises(DensityError, match="own reals"):
-        score_drift(np.empty(0), [same])
+        score_drift(np.empty(0), np.empty(0), [same])

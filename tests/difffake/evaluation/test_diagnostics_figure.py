@@ -10,7 +10,7 @@ def texts(figure: object) -> str:
 
 
 def row(dataset: str, role: str) -> DriftRow:
-    return DriftRow(dataset, role, 3, 2, 30, 1.0, 0.5, (0.0, 0.5, 1.0, 1.5, 2.0), -1.25, 0.4)
+    return DriftRow(dataset, role, 3, 2, 30, 1.0, 0.5, (0.0, 0.5, 1.0, 1.5, 2.0), -1.25, 0.1, 0.4)
 
 
 def test_every_fitted_cell_is_a_point_and_every_group_a_row() -> None:
@@ -19,7 +19,9 @@ def test_every_fitted_cell_is_a_point_and_every_group_a_row() -> None:
         for shape in ("full", "diag") for count in (1, 2)
     ]  # fmt: skip
     grid = Grid((*cells, GridCell("tied", 1, "left_out", "too few")), vectors=30, dimensions=4, folds=3)
-    figure = diagnostics_figure(grid, [1.0, 2.0, 2.5], [0.2, 0.8], [row("a$b", "density"), row("c", "test")], 1.5)
+    figure = diagnostics_figure(
+        grid, [1.0, 2.0, 2.5], [0.2, 0.8], [row("a$b", "density"), row("c", "test")], ("density",), 1.5
+    )
     held_out, criterion, convergence, weights, drift = figure.axes
 
     assert [container.get_label() for container in held_out.containers] == ["full", "diag"]
@@ -33,7 +35,7 @@ def test_every_fitted_cell_is_a_point_and_every_group_a_row() -> None:
 
 
 def test_what_is_missing_is_said() -> None:
-    figure = diagnostics_figure(Grid((), 9, "all 9 vectors show one person"), [], [], [])
+    figure = diagnostics_figure(Grid((), 9, "all 9 vectors show one person"), [], [], [], ())
 
     assert texts(figure).count("all 9 vectors show one person") == 2
     assert "fitted in one step" in texts(figure)

@@ -18,6 +18,7 @@ from tasks.registry import open_training_run, promote, register
 from tasks.report import Report, figure_paths, publish_report
 from tasks.robustness import measure_robustness
 from tasks.tracking import failing_run
+from tasks.training_report import publish_training_report
 
 
 @dataclass(frozen=True)
@@ -72,5 +73,7 @@ def end_to_end(
             artefact = experiment.home.artefacts.require(DETECTOR_STAGE, detector.fingerprint)
             figures = figure_paths(experiment, records)
             records["registry"] = result(register(experiment, run_id, records, artefact, figures, return_state=True))
-        report = publish_report(experiment, records, records["registry"].facts["run_id"])
+        results_run_id = records["registry"].facts["run_id"]
+        page = publish_training_report(experiment, records, results_run_id)
+        report = publish_report(experiment, records, results_run_id, page)
         return Outcome(records, report, promote(experiment, records["registry"]))

@@ -9,6 +9,7 @@ from rich.table import Table
 from data_catalog.home import DEFAULT_HOME
 from flows.end_to_end import Outcome
 from tasks.evaluation import video_rows
+from tasks.report import cautions_of
 
 console = Console(highlight=False)
 
@@ -23,8 +24,8 @@ def print_outcome(outcome: Outcome, home: Path) -> None:
     console.print(stages)
     console.print(_results(outcome))
     console.print(_evaluation(outcome))
-    for warning in _warnings(outcome):
-        console.print(f"[yellow]note[/yellow] {warning}")
+    for caution in cautions_of(outcome.records):
+        console.print(f"[yellow]note[/yellow] {caution}")
     console.print(f"registry: {outcome.decision}")
     for path in outcome.report.files:
         console.print(str(path), soft_wrap=True)
@@ -79,12 +80,3 @@ def _auc(row: dict[str, Any]) -> str:
     low, high = row["auc_low"], row["auc_high"]
     interval = f"[{low:.3f}, {high:.3f}]" if low is not None else f"no interval: {row['reasons']['auc_low']}"
     return f"{row['auc']:.3f} {interval}"
-
-
-def _warnings(outcome: Outcome) -> list[str]:
-    records = outcome.records
-    # The diagnostics repeat the density's own.
-    notes = list(records.get("diagnostics", records["density"]).facts["warnings"])
-    calibration = records["calibration"].facts
-    notes += [records["fusion"].facts["warning"]] if records["fusion"].facts["warning"] else []
-    return notes + [calibration[name] for name in ("warning", "dependence") if calibration[name]]

@@ -9,7 +9,7 @@ from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from tasks import backbone, calibration, diagnostics, evaluation, pseudo_fakes, robustness
+from tasks import backbone, calibration, diagnostics, evaluation, fusion, pseudo_fakes, robustness
 from tasks.experiment import Experiment, StageRecord
 from tasks.tracking import run_url
 
@@ -48,12 +48,20 @@ def figure_paths(experiment: Experiment, records: Mapping[str, StageRecord]) -> 
     return tuple(path for paths in found for path in sorted(paths))
 
 
+def cautions_of(records: Mapping[str, StageRecord]) -> list[str]:
+    """What a reader of the results must bear in mind, in words, each once."""
+    told = [text for record in records.values() for text in record.facts.get("warnings", [])]
+    told += [records[fusion.STAGE].facts["warning"], records[calibration.STAGE].facts["warning"]]
+    told.append(records[calibration.STAGE].facts["dependence"])
+    return list(dict.fromkeys(text for text in told if text))
+
+
 @task(name="report", task_run_name="report", cache_policy=NO_CACHE)
-def publish_report(experiment: Experiment, records: Mapping[str, StageRecord], run_id: str) -> Report:
-    """Copy the figures beside each other and show the run's outcome on its Prefect page."""
+def publish_report(experiment: Experiment, records: Mapping[str, StageRecord], run_id: str, page: Path) -> Report:
+    """Copy the figures beside the page and show the run's outcome on its Prefect page."""
     folder = experiment.home.reports / experiment.config.name
     folder.mkdir(parents=True, exist_ok=True)
-    files = []
+    files = [page]
     for path in figure_paths(experiment, records):
         copyfile(path, folder / path.name)
         files.append(folder / path.name)

@@ -86,6 +86,11 @@ def inline(picture: bytes) -> str:
     return base64.b64encode(picture).decode()
 
 
+def png_width_px(picture: bytes) -> int:
+    """The width a PNG file states in its header."""
+    return int.from_bytes(picture[16:20], "big")
+
+
 def write_whole(files: Mapping[Path, bytes]) -> None:
     """Write files, each whole or not at all."""
     for path, content in files.items():

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_catalog.schemas import TableName
+from difffake.errors import DataError
 from difffake.evaluation.pair_pictures import pair_picture
 from tasks import evaluation
 from tasks.evaluation_files import PAIRS
@@ -89,7 +90,10 @@ def _crops(experiment: Experiment, extraction: str, pairs: Sequence[Row]) -> dic
     seen = usable.filter(pa.compute.is_in(usable["face_id"], pa.array(wanted)))
     where = {"video_sha256": sorted(set(seen["video_sha256"].to_pylist())), "face_id": wanted}
     rows = experiment.lake.read(TableName.FACES, ["face_id", "crop_jpeg"], where).to_pylist()
-    return {row["face_id"]: row["crop_jpeg"] for row in rows}
+    crops = {row["face_id"]: row["crop_jpeg"] for row in rows}
+    if missing := sorted(set(wanted) - set(crops)):
+        raise DataError(f"{len(missing)} faces of test pairs are gone, first {missing[0]}: run with --force evaluation")
+    return crops
 
 
 def _views(pairs: Sequence[Row], crops: Mapping[str, bytes]) -> tuple[PairView, ...]:

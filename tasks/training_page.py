@@ -11,16 +11,19 @@ from typing import Any
 
 from data_catalog.schemas import TableName
 from difffake.config import ExperimentConfig
+from difffake.evaluation.plot_style import number
 from difffake.evaluation.results import OVERALL
 from difffake.evaluation.verdict import verdict
 from tasks import backbone, density, evaluation, pseudo_fakes
 from tasks.experiment import Experiment, StageRecord
-from tasks.page import Listing, Provenance, Table, Tile, inline, render
+from tasks.page import Listing, Provenance, Table, Tile, inline, png_width_px, render
 from tasks.tracking import flatten
 from tasks.training_facts import PairView, Row, WorstErrors, WrongVideo
 
 _PACKAGES = ("difffake", "torch", "timm", "scikit-learn", "numpy", "opencv-python-headless", "av", "mlflow", "prefect")
 _MOST_LISTED = 200
+_PIXELS_PER_CSS_PIXEL = 1.5
+"""Figures are drawn at 150 dots an inch, and stay sharp on fine screens."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,8 @@ DENSITY = Section("The density of natural change", "No fake is read here.", ("de
 SECTIONS = (RESULTS, SCORES, ROBUSTNESS, CALIBRATION, LEARNING, DENSITY)
 
 _RESULT_HEAD = (
-    "domain", "fakes", "score", "real", "fake", "people", "AUC", "interval", "AP", "EER", "TPR at 1 %", "at 5 %",
-    "at 10 %", "balanced accuracy at threshold", "coverage",
+    "domain", "fakes", "score", "real", "fake", "people", "AUC [interval]", "AP", "EER", "TPR at 1 %", "5 %", "10 %",
+    "bal. acc.", "scored",
 )  # fmt: skip
 
 
@@ -146,8 +149,7 @@ def _results(rows: Iterable[Row]) -> Table:
                 f"{row['n_real']} of {row['reals_from']}" if borrowed else row["n_real"],
                 row["n_fake"],
                 row["n_identities"],
-                _number(row["auc"]),
-                _interval(row),
+                f"{_number(row['auc'])} {_interval(row)}".strip(),
                 *(_number(row[name]) for name in ("average_precision", "equal_error_rate")),
                 *(_number(row[f"true_positive_rate_at_{rate}_percent"]) for rate in (1, 5, 10)),
                 _number(row["balanced_accuracy_at_threshold"]),
@@ -157,20 +159,22 @@ def _results(rows: Iterable[Row]) -> Table:
     return Table(_RESULT_HEAD, lines, texts=3)
 
 
-def _sections(pictures: Sequence[Path]) -> Iterable[tuple[Section, list[tuple[str, str]]]]:
-    """Each section with its pictures, as (words, data), and one of all that no section knows."""
+def _sections(pictures: Sequence[Path]) -> Iterable[tuple[Section, list[tuple[str, str, int]]]]:
+    """Each section with its pictures, as (words, data, width), and one of all that no section knows."""
     left = list(pictures)
     for section in SECTIONS:
         chosen = [path for name in section.names for path in left if fnmatch(path.name, name)]
         left = [path for path in left if path not in chosen]
-        if chosen:
+        # The results have a table as well.
+        if chosen or section is RESULTS:
             yield section, [_picture(path) for path in chosen]
     if left:
         yield Section("More figures", "", ()), [_picture(path) for path in left]
 
 
-def _picture(path: Path) -> tuple[str, str]:
-    return path.stem.replace("_", " "), inline(path.read_bytes())
+def _picture(path: Path) -> tuple[str, str, int]:
+    png = path.read_bytes()
+    return path.stem.replace("_", " "), inline(png), round(png_width_px(png) / _PIXELS_PER_CSS_PIXEL)
 
 
 def _error(wrong: WrongVideo) -> dict[str, Any]:
@@ -178,7 +182,7 @@ def _error(wrong: WrongVideo) -> dict[str, Any]:
     return {
         "video": video,
         "is_wrong": None if video["is_anomalous"] is None else video["is_anomalous"] == (video["label"] == "real"),
-        "score": _number(video["score"], 4),
+        "score": number(video["score"]),
         "p_value": _number(video["p_value"]),
         "fake_probability": _number(video["fake_probability"]),
         "ends": [(words, _pairs(views)) for words, views in (("least natural", wrong.least_natural),
@@ -187,7 +191,7 @@ def _error(wrong: WrongVideo) -> dict[str, Any]:
 
 
 def _pairs(views: Sequence[PairView]) -> list[tuple[str, str]]:
-    return [(inline(view.jpeg), _number(view.log_likelihood, 1)) for view in views]
+    return [(inline(view.jpeg), number(view.log_likelihood)) for view in views]
 
 
 def _unscored(videos: Sequence[Row]) -> Listing:
@@ -234,8 +238,8 @@ def _setting(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _number(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}".replace("-", "−")
 
 
 def _interval(row: Row) -> str:

@@ -80,6 +80,11 @@ def test_one_command_makes_a_registered_detector_from_video(
     figures = {item.path for item in client.list_artifacts(version.run_id, "figures")}
     assert figures >= {"figures/roc.png", "figures/scores.png", "figures/pseudo_fakes.png"}
     assert not list(Home(home).mlflow.rglob("*.pkl"))
+    page = home / "reports" / "tiny" / "report.html"
+    assert str(page) in run.stdout
+    logged = Path(client.download_artifacts(version.run_id, "report.html", str(home / "work")))
+    assert logged.read_bytes() == page.read_bytes()
+    assert "Where it is most wrong" in page.read_text(encoding="utf-8")
 
 
 def test_prefect_knows_every_task_and_both_sides_are_linked(
@@ -122,8 +127,10 @@ def test_the_same_command_again_reuses_everything(
     home, first = finished
     lake = Home(home).lake
     before = {table: lake.version(table) for table in TableName}
+    page = (home / "reports" / "tiny" / "report.html").read_bytes()
     again = bench.run(home, bench.config("base"))
     assert again.returncode == 0, again.stderr
+    assert (home / "reports" / "tiny" / "report.html").read_bytes() == page
     assert outcomes(again.stdout) == dict.fromkeys(STAGES, "reused")
     assert {table: lake.version(table) for table in TableName} == before
     assert re.findall(r"AUC overall.*", again.stdout) == re.findall(r"AUC overall.*", first.stdout)

@@ -77,6 +77,8 @@ def _ends(experiment: Experiment, evaluated: StageRecord, video_key: str) -> tup
     """The least and the most natural pairs of a video, no pair twice, the furthest out first."""
     kept = experiment.home.artefacts.require(evaluation.STAGE, evaluated.fingerprint).path(PAIRS)
     pairs = pq.read_table(kept, filters=[("video_key", "=", video_key)]).to_pylist()
+    # Faces that are judged singly have no partner: both sides show the face.
+    pairs = [pair | {"partner_id": pair["partner_id"] or pair["base_id"]} for pair in pairs]
     pairs.sort(key=lambda pair: (pair["log_likelihood"], pair["base_id"], pair["partner_id"]))
     low = pairs[: min(PAIRS_SHOWN, (len(pairs) + 1) // 2)]
     return low, pairs[: len(low) - 1 : -1][:PAIRS_SHOWN]

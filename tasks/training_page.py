@@ -14,7 +14,7 @@ from difffake.config import ExperimentConfig
 from difffake.evaluation.plot_style import number
 from difffake.evaluation.results import OVERALL
 from difffake.evaluation.verdict import verdict
-from tasks import backbone, density, evaluation, pseudo_fakes
+from tasks import backbone, calibration, evaluation, pseudo_fakes
 from tasks.experiment import Experiment, StageRecord
 from tasks.page import Listing, Provenance, Table, Tile, inline, png_width_px, render
 from tasks.tracking import flatten
@@ -51,7 +51,7 @@ ROBUSTNESS = Section(
 CALIBRATION = Section(
     "What a score means",
     "Held-out real videos turn a score into a p-value: the share of reals at least as anomalous.",
-    (density.CALIBRATION_FIGURE, evaluation.EXAMPLES),
+    (calibration.FIGURE, evaluation.EXAMPLES),
 )
 LEARNING = Section(
     "What it learnt from, and how",

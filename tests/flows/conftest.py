@@ -42,6 +42,7 @@ TINY = {
     "density": {"components": 2, "covariance_floor": 1.0, "covariance_floor_unit": "data_variance"},
     "calibration": {"false_positive_rate": 0.05},
     "evaluation": {"bootstrap_resamples": 50},
+    "robustness": {},
     "runner": {"videos_per_shard": 2, "workers": 2},
 }
 

@@ -278,6 +278,45 @@ def test_killed_in_the_middle_then_run_again_equals_an_undisturbed_run(
     assert len(client.search_runs([experiment.experiment_id])) == 1
 
 
+def test_robustness_runs_where_it_is_named_and_loses_one_condition_to_a_kill(
+    bench: Bench, finished: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    home = bench.folder / "robustness"
+    shutil.copytree(finished[0], home)
+    config = bench.config("robust", robustness={"perturbations": ["gaussian_blur"], "severities": [1, 3, 5]})
+    process = subprocess.Popen(
+        bench.command(home, config),
+        env=os.environ | bench.environment,
+        cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    conditions = home / "artefacts" / "robustness_scores"
+    deadline = time.monotonic() + 240
+    while not list(conditions.glob("*/record.json")):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    kept = {path: path.stat().st_mtime_ns for path in conditions.glob("[!.]*/record.json")}
+
+    run = bench.run(home, config)
+    assert run.returncode == 0, run.stderr
+    assert "nanobind" not in run.stderr
+    expected = dict.fromkeys((*STAGES, "robustness"), "reused")
+    assert outcomes(run.stdout) == expected | {"robustness": "done", "registry": "done"}
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert len(list(conditions.glob("[!.]*/record.json"))) == 3
+    assert (home / "reports" / "tiny" / "robustness.png").is_file()
+    client = MlflowClient(Home(home).mlflow_uri)
+    version = client.get_model_version_by_alias("difffake", "challenger")
+    figures = {item.path for item in client.list_artifacts(version.run_id, "figures")}
+    assert "figures/robustness.png" in figures
+    assert outcomes(bench.run(home, config).stdout) == expected
+
+
 def test_bad_videos_get_a_row_with_a_reason_and_stop_nobody(finished: tuple[Path, Any]) -> None:
     home, run = finished
     assert "Traceback" not in run.stderr

@@ -332,7 +332,9 @@ class RobustnessConfig(Section):
         (), description="H.264 constant rate factors, 0 to 51, at which videos are encoded anew beside these."
     )
     videos_per_label: int | None = Field(
-        None, ge=1, description="Most reals, and most fakes, drawn from the test videos; default all."
+        None,
+        ge=1,
+        description="Most reals, and most fakes, drawn from the test videos of a dataset at a quality; default all.",
     )
 
     @field_validator("perturbations", "severities", "crf")

@@ -36,7 +36,7 @@ def evaluate(
 ) -> StageRecord:
     """Score every test video and measure how well fakes and reals part."""
     config = experiment.config
-    videos, learnt_from = _test_videos(experiment, extraction)
+    videos, learnt_from = judged_videos(experiment, extraction)
     faces = of_role(experiment.usable_faces(extraction), "test")
     drawn = pairs_of_roles(experiment, pairs, extraction, ("test",))
     told = ("video_key", "sha256", "status", "identity", "label", "manipulation", "original_key")
@@ -81,7 +81,12 @@ Videos = dict[str, dict[str, Any]]
 _NEVER = {"status": "unreadable", "reason": "was not extracted"}
 
 
-def _test_videos(experiment: Experiment, extraction: str) -> tuple[Videos, list[str]]:
+def by_weight(verdict: ScoreName) -> list[ScoreName]:
+    """The names of the scores, the one that decides first: it gives the headline, which promotion goes by."""
+    return sorted(SCORE_NAMES, key=lambda name: name != verdict)
+
+
+def judged_videos(experiment: Experiment, extraction: str) -> tuple[Videos, list[str]]:
     """The test videos with their extraction's outcome, by dataset and quality; and the datasets learnt from."""
     roles = experiment.roles()
     log = _outcomes(experiment, extraction)
@@ -112,7 +117,10 @@ def _store_scores(experiment: Experiment, detector: str, videos: Videos, outcome
     experiment.lake.upsert(TableName.SCORES, pa.Table.from_pylist(rows, schema=TABLES[TableName.SCORES].schema))
 
 
-def _result(row: dict[str, Any], outcome: VideoScore, calibrations: Mapping[ScoreName, Calibration]) -> VideoResult:
+def result_of(
+    row: Mapping[str, Any], outcome: VideoScore, calibrations: Mapping[ScoreName, Calibration]
+) -> VideoResult:
+    """A test video and what a detector said of it, as evaluations take it."""
     return VideoResult(
         video_key=row["video_key"],
         dataset=row["dataset"],
@@ -155,10 +163,9 @@ def _measure(
 ) -> list[dict[str, Any]]:
     """The rows of the evaluation's table; table, figures and what the scores were made of are left in the folder."""
     config, seed = experiment.config.evaluation, experiment.config.seed
-    results = [_result(row, outcomes[key], detector.calibrations) for key, row in videos.items()]
+    results = [result_of(row, outcomes[key], detector.calibrations) for key, row in videos.items()]
     thresholds = {name: calibration.threshold for name, calibration in detector.calibrations.items()}
-    # The one that decides comes first: the headline, which promotion goes by.
-    names = sorted(SCORE_NAMES, key=lambda name: name != detector.settings.verdict)
+    names = by_weight(detector.settings.verdict)
     table = evaluate_videos(
         results,
         names,

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from difffake.detector import Examination
+from difffake.evaluation.robustness import RobustnessRow
 from difffake.evaluation.rows import EvaluationRow
 
 PAIRS = "pairs.parquet"
@@ -18,7 +19,7 @@ _PAIR_COLUMNS = [("base_id", pa.string()), ("partner_id", pa.string()), ("log_li
 _FRAME_COLUMNS = [("face_id", pa.string()), ("fake_probability", pa.float32())]
 
 
-def write_table(table: Sequence[EvaluationRow], path: Path) -> None:
+def write_table(table: Sequence[EvaluationRow | RobustnessRow], path: Path) -> None:
     """One line a row, six digits a figure; the last column says once why the columns it names are empty."""
     rows = [row.to_dict() for row in table]
     with path.open("w", newline="", encoding="utf-8") as file:

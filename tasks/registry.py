@@ -232,7 +232,12 @@ def _robustness_metrics(records: Mapping[str, StageRecord], now_ms: int) -> list
     """AUC under each perturbation, its level as the step, so that MLflow draws a curve; nothing if not measured."""
     rows = records["robustness"].facts["rows"] if "robustness" in records else []
     return [
-        Metric(f"robustness.{row['perturbation']}.{row['score']}.auc", float(row["auc"]), now_ms, row["level"])
+        Metric(
+            f"robustness.{row['domain']}.{row['perturbation']}.{row['score']}.auc",
+            float(row["auc"]),
+            now_ms,
+            row["level"],
+        )
         for row in rows
         if row["auc"] is not None
     ]

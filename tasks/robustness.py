@@ -1,13 +1,10 @@
 """Robustness: a detector and the test videos in, perturbed and scored again; AUC over severity out."""
 
-import csv
 import json
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import fields
 from typing import Any
-
-import pyarrow as pa
 
 from data_catalog.artefacts import Artefact
 from data_catalog.fingerprints import fingerprint
@@ -15,20 +12,16 @@ from data_catalog.schemas import TableName
 from difffake import detector as detector_module
 from difffake.backbone.device import resolve_device
 from difffake.config import ExperimentConfig, RobustnessConfig
-from difffake.detector import SCORE_NAMES, Detector
-from difffake.evaluation.robustness import (
-    STAGE_VERSION,
-    JudgedVideos,
-    Resampling,
-    RobustnessRow,
-    VideoScores,
-    evaluate_robustness,
-)
+from difffake.detector import Detector, VideoScore
+from difffake.evaluation.results import VideoResult
+from difffake.evaluation.robustness import CLEAN, STAGE_VERSION, Resampling, evaluate_robustness
 from difffake.evaluation.robustness_figure import robustness_figure
 from difffake.faces.finder import build_face_finder
 from difffake.perturbations.perturbation import H264_CRF, Perturbation
 from difffake.randomness import derive_seed
 from tasks.calibration import STAGE as DETECTOR_STAGE
+from tasks.evaluation import by_weight, judged_videos, result_of
+from tasks.evaluation_files import write_table
 from tasks.experiment import Experiment, StageRecord, made, progress, reused, stage_task
 from tasks.faces import PendingVideo, extraction_fingerprint
 from tasks.perturbed_faces import perturbed_faces
@@ -39,6 +32,8 @@ TABLE = "robustness.csv"
 FIGURE = "robustness.png"
 SCORES_FILE = "scores.json"
 
+Row = Mapping[str, Any]
+
 
 @stage_task(STAGE)
 def measure_robustness(
@@ -46,12 +41,12 @@ def measure_robustness(
 ) -> StageRecord:
     """Score the test videos under every condition and compare with the clean ones."""
     config, store = experiment.config, experiment.home.artefacts
-    videos = _videos(experiment)
+    judged, learnt_from = judged_videos(experiment, extraction)
+    videos = choose_videos(list(judged.values()), config.robustness.videos_per_label, config.seed)
     names = _condition_names(config, detector, videos)
     inputs = {
         "conditions": [[condition.name, condition.level, name] for condition, name in names.items()],
         "clean": evaluated.fingerprint,
-        "videos": [[row["video_key"], row["label"], row["identity"]] for row in videos],
         "intervals": [config.evaluation.bootstrap_resamples, config.evaluation.confidence],
         "seed": config.seed,
     }
@@ -61,20 +56,16 @@ def measure_robustness(
         return reused(STAGE, name, found, _summary(found.facts))
 
     artefacts = _score_conditions(experiment, extraction, detector, names, videos)
-    clean = _clean_scores(experiment, detector.digest, videos)
-    perturbed = {condition: _stored_scores(artefact, videos) for condition, artefact in artefacts.items()}
-    judged = JudgedVideos([int(row["label"] == "fake") for row in videos], [row["identity"] for row in videos])
+    clean = _clean_results(experiment, detector.digest, videos)
+    perturbed = {condition: _stored_results(artefact, videos) for condition, artefact in artefacts.items()}
     resampling = Resampling(config.evaluation.bootstrap_resamples, config.evaluation.confidence, config.seed)
-    table = evaluate_robustness(judged, clean, perturbed, resampling)
-    facts = {
-        "rows": [row.to_dict() for row in table],
-        "videos": len(videos),
-        "conditions": len(names),
-        "verdict": config.calibration.verdict,
-    }
+    table = evaluate_robustness(clean, perturbed, by_weight(config.calibration.verdict), learnt_from, resampling)
+    facts = {"rows": [row.to_dict() for row in table], "videos": len(videos), "conditions": len(names)}
     with store.staging(STAGE, name) as folder:
-        _write_table(table, folder / TABLE)
-        robustness_figure(table, config.evaluation.confidence).savefig(folder / FIGURE)
+        write_table(table, folder / TABLE)
+        for number, domain in enumerate(dict.fromkeys(row.domain for row in table)):
+            figure = robustness_figure([row for row in table if row.domain == domain], config.evaluation.confidence)
+            figure.savefig(folder / (FIGURE if number == 0 else f"robustness_{domain.replace('/', '_')}.png"))
         artefact = store.publish(folder, STAGE, name, facts)
     return made(STAGE, name, artefact, _summary(facts))
 
@@ -87,22 +78,20 @@ def conditions_of(config: RobustnessConfig, seed: int) -> list[Perturbation]:
     return severities + [Perturbation(H264_CRF, crf, seed) for crf in sorted(config.crf)]
 
 
-def choose_videos(videos: Sequence[dict[str, Any]], most_per_label: int | None, seed: int) -> list[dict[str, Any]]:
-    """All videos, or at most so many reals and so many fakes, drawn by name: more of them include the fewer."""
+def choose_videos(videos: Sequence[Row], most_per_label: int | None, seed: int) -> list[Row]:
+    """All videos, or at most so many reals and so many fakes of each dataset and quality; the order stays.
+
+    Drawn by name: the videos of a smaller number are among those of a larger one.
+    """
     ranked = sorted(videos, key=lambda row: (derive_seed(seed, STAGE, row["video_key"]), row["video_key"]))
-    chosen = [row for label in ("real", "fake") for row in [r for r in ranked if r["label"] == label][:most_per_label]]
-    return sorted(chosen, key=lambda row: str(row["video_key"]))
+    members: dict[tuple[Any, ...], list[str]] = {}
+    for row in ranked:
+        members.setdefault((row["dataset"], row["compression"], row["label"]), []).append(row["video_key"])
+    chosen = {key for keys in members.values() for key in keys[:most_per_label]}
+    return [row for row in videos if row["video_key"] in chosen]
 
 
-def _videos(experiment: Experiment) -> list[dict[str, Any]]:
-    roles = experiment.roles()
-    test = roles.filter(pa.compute.equal(roles["role"], "test")).to_pylist()
-    return choose_videos(test, experiment.config.robustness.videos_per_label, experiment.config.seed)
-
-
-def _condition_names(
-    config: ExperimentConfig, detector: StageRecord, videos: Sequence[dict[str, Any]]
-) -> dict[Perturbation, str]:
+def _condition_names(config: ExperimentConfig, detector: StageRecord, videos: Sequence[Row]) -> dict[Perturbation, str]:
     """The artefact of each condition: scores depend on the detector, on what is done, and on the contents."""
     finder = build_face_finder(config.faces)
     contents = sorted({row["sha256"] for row in videos})
@@ -126,7 +115,7 @@ def _score_conditions(
     extraction: str,
     detector: StageRecord,
     names: Mapping[Perturbation, str],
-    videos: Sequence[dict[str, Any]],
+    videos: Sequence[Row],
 ) -> dict[Perturbation, Artefact]:
     """The scores of each condition, made where they are missing."""
     store = experiment.home.artefacts
@@ -145,7 +134,7 @@ def _score_missing(
     extraction: str,
     detector: StageRecord,
     missing: Mapping[str, Perturbation],
-    videos: Sequence[dict[str, Any]],
+    videos: Sequence[Row],
 ) -> None:
     """Score one condition after the other; each is stored as soon as it is done."""
     config, store = experiment.config, experiment.home.artefacts
@@ -164,42 +153,31 @@ def _score_missing(
                 store.publish(folder, CONDITION_STAGE, name, {"name": condition.name, "level": condition.level})
 
 
-def _pending(row: Mapping[str, Any]) -> PendingVideo:
+def _pending(row: Row) -> PendingVideo:
     return PendingVideo(
         row["video_key"], row["sha256"], row["uri"], row["size_bytes"], row["modified_ns"], row["media"]
     )
 
 
-def _clean_scores(experiment: Experiment, detector: str, videos: Sequence[dict[str, Any]]) -> dict[str, VideoScores]:
-    columns = ["video_key", *SCORE_NAMES]
+def _clean_results(experiment: Experiment, detector: str, videos: Sequence[Row]) -> list[VideoResult]:
+    columns = ["video_key", *(field.name for field in fields(VideoScore))]
     rows = experiment.lake.read(TableName.SCORES, columns, {"detector": [detector]}).to_pylist()
-    by_key = {row["video_key"]: row for row in rows}
-    return _columns([by_key[row["video_key"]] for row in videos])
+    scores = {row.pop("video_key"): row for row in rows}
+    return [result_of(row, VideoScore(**scores[row["video_key"]]), {}) for row in videos]
 
 
-def _stored_scores(artefact: Artefact, videos: Sequence[dict[str, Any]]) -> dict[str, VideoScores]:
-    by_content = json.loads(artefact.path(SCORES_FILE).read_text(encoding="utf-8"))
-    return _columns([by_content[row["sha256"]] for row in videos])
-
-
-def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, VideoScores]:
-    return {name: [row[name] for row in rows] for name in SCORE_NAMES}
-
-
-def _write_table(table: Sequence[RobustnessRow], path: Path) -> None:
-    rows = [row.to_dict() for row in table]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+def _stored_results(artefact: Artefact, videos: Sequence[Row]) -> list[VideoResult]:
+    scores = json.loads(artefact.path(SCORES_FILE).read_text(encoding="utf-8"))
+    return [result_of(row, VideoScore(**scores[row["sha256"]]), {}) for row in videos]
 
 
 def _summary(facts: Mapping[str, Any]) -> str:
     size = f"{facts['conditions']} conditions of {facts['videos']} test videos"
-    areas = [row for row in facts["rows"] if row["score"] == facts["verdict"] and row["auc"] is not None]
-    if len(areas) < 2 or areas[0]["perturbation"] != "clean":
+    first = facts["rows"][0]
+    headline = [row for row in facts["rows"] if (row["domain"], row["score"]) == (first["domain"], first["score"])]
+    perturbed = [row for row in headline if row["perturbation"] != CLEAN and row["auc"] is not None]
+    if first["auc"] is None or not perturbed:
         return f"{size}; too few were scored for an AUC"
-    worst = min(areas[1:], key=lambda row: float(row["auc"]))
-    return (
-        f"{size}; AUC {areas[0]['auc']:.3f} clean, lowest {worst['auc']:.3f} ({worst['perturbation']} {worst['level']})"
-    )
+    worst = min(perturbed, key=lambda row: float(row["auc"]))
+    lowest = f"lowest {worst['auc']:.3f} ({worst['perturbation']} {worst['level']})"
+    return f"{size}; {first['domain']}: AUC {first['auc']:.3f} clean, {lowest}"

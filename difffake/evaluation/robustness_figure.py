@@ -6,24 +6,23 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from difffake.evaluation.plot_style import FAINT, GROUP_LINES, INK, dress, explain_absence, new_figure
+from difffake.evaluation.plot_style import FAINT, GROUP_LINES, INK, SCORE_COLOURS, dress, explain_absence, new_figure
 from difffake.evaluation.robustness import CLEAN, RobustnessRow
 from difffake.perturbations.frames import FRAME_PERTURBATIONS
 from difffake.perturbations.perturbation import H264_CRF
 
 _COLUMNS = 4
 _PANEL_WIDTH_IN, _PANEL_HEIGHT_IN = 2.9, 2.75
-_SCORE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 _MARKERS = ("o", "s", "^", "D")
 _CHANCE = 0.5
 _RATE_FACTOR = "H.264 rate factor"
 
 
 def robustness_figure(rows: Sequence[RobustnessRow], confidence: float) -> Figure:
-    """AUC under each condition with its band over identities; the clean videos come first in every panel.
+    """AUC of one domain under each condition with its band over identities; the clean videos come first in every panel.
 
     Args:
-        rows: the table (`difffake.evaluation.robustness.evaluate_robustness`).
+        rows: of the domain, from the table (`difffake.evaluation.robustness.evaluate_robustness`).
         confidence: of the intervals in it.
     """
     names = list(dict.fromkeys(row.perturbation for row in rows if row.perturbation != CLEAN))
@@ -44,7 +43,7 @@ def robustness_figure(rows: Sequence[RobustnessRow], confidence: float) -> Figur
     low = min([0.45, *(end for row in rows for end in (row.auc, row.auc_low) if end is not None)])
     panels[0, 0].set_ylim(max(-0.02, low - 0.03), 1.02)
     handles, labels = panels[0, 0].get_legend_handles_labels()
-    title = f"AUC, with its {confidence:.0%} interval over identities"
+    title = f"{rows[0].domain}: AUC with its {confidence:.0%} interval over identities"
     legend = figure.legend(
         handles, labels, title=title, title_fontsize=9, loc="outside upper left", ncols=len(labels), frameon=False,
         fontsize=9,
@@ -74,7 +73,7 @@ def _draw_score(axes: Axes, rows: Sequence[RobustnessRow], place: dict[tuple[boo
     areas, lows, highs = (
         np.array([getattr(row, name) for row in ordered], dtype=np.float64) for name in ("auc", "auc_low", "auc_high")
     )
-    colour = _SCORE_COLOURS[index % len(_SCORE_COLOURS)]
+    colour = SCORE_COLOURS.get(rows[0].score, INK)
     axes.fill_between(at, lows, highs, color=colour, alpha=0.13, linewidth=0)
     axes.plot(
         at,
@@ -85,7 +84,7 @@ def _draw_score(axes: Axes, rows: Sequence[RobustnessRow], place: dict[tuple[boo
         marker=_MARKERS[index % len(_MARKERS)],
         markersize=4.5,
         zorder=3,
-        label=ordered[0].score,
+        label=ordered[0].score.replace("_", " "),
     )
     for x, row in zip(at, ordered, strict=True):
         if row.auc is None:

@@ -14,7 +14,7 @@ from difffake.detector import VideoScore
 from difffake.evaluation.groups import Group, group_videos
 from difffake.evaluation.results import DIFFERENTIAL
 from difffake.video import write_video
-from tasks.evaluation import _result, _test_videos
+from tasks.evaluation import judged_videos, result_of
 from tasks.experiment import Experiment
 from tests.helpers.layouts import LAYOUTS
 
@@ -57,9 +57,9 @@ def judged(protocol: str, home: Path) -> dict[tuple[str, str], Group]:
     for spec in config.datasets:
         take_inventory(experiment.lake, spec, workers=1)
     check_identities(experiment.lake, experiment.roles())
-    videos, learnt_from = _test_videos(experiment, "none yet")
+    videos, learnt_from = judged_videos(experiment, "none yet")
     assert learnt_from == ["ff"]
-    results = [_result(row, VideoScore("failed"), {}) for row in videos.values()]
+    results = [result_of(row, VideoScore("failed"), {}) for row in videos.values()]
     assert all(result.scores[DIFFERENTIAL] is None for result in results)
     return {(group.domain.name, group.name): group for group in group_videos(results, learnt_from)}
 

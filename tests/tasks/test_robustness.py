@@ -4,7 +4,7 @@ import csv
 import hashlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -21,8 +21,10 @@ from difffake.config import (
     ExperimentConfig,
     FacesConfig,
     PairsConfig,
+    PerturbationName,
     RobustnessConfig,
     RunnerConfig,
+    load_config,
     parse_config,
 )
 from difffake.detector import Detector, Settings, VideoScore, differences
@@ -253,15 +255,32 @@ def test_conditions_come_by_perturbation_then_severity() -> None:
     assert not RobustnessConfig().is_wanted
 
 
-def test_chosen_videos_grow_with_the_number_and_hold_both_labels() -> None:
-    videos = [{"video_key": f"{label}/{number}", "label": label} for label in ("real", "fake") for number in range(9)]
+def test_the_protocol_is_seven_perturbations_at_five_severities_and_six_rate_factors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FACEFORENSICS_ROOT", "/data")
+    config = load_config(Path(__file__).parents[2] / "configs/protocols/robustness.yaml")
+    conditions = conditions_of(config.robustness, config.seed)
+    assert {condition.name for condition in conditions} == {*get_args(PerturbationName), "h264_crf"}
+    assert len(set(conditions)) == 7 * 5 + 6
+
+
+def test_chosen_videos_grow_with_the_number_and_hold_both_labels_of_every_dataset() -> None:
+    videos = [
+        {"video_key": f"{dataset}/{label}/{number}", "dataset": dataset, "compression": None, "label": label}
+        for dataset in ("b", "a")
+        for label in ("real", "fake")
+        for number in range(9)
+    ]
     few, more = (choose_videos(videos, count, seed=1) for count in (2, 5))
-    assert [row["label"] for row in few].count("real") == [row["label"] for row in few].count("fake") == 2
-    assert len(more) == 10
-    assert {row["video_key"] for row in few} < {row["video_key"] for row in more}
-    assert choose_videos(videos, None, seed=1) == sorted(videos, key=lambda row: row["video_key"])
-    assert choose_videos(videos[::-1], 2, seed=1) == few
-    assert choose_videos(videos, 2, seed=2) != few
+    for dataset in ("a", "b"):
+        assert sorted(row["label"] for row in few if row["dataset"] == dataset) == ["fake", "fake", "real", "real"]
+    assert len(more) == 20
+    keys, more_keys = ([row["video_key"] for row in chosen] for chosen in (few, more))
+    assert set(keys) < set(more_keys)
+    assert choose_videos(videos, None, seed=1) == videos
+    assert {row["video_key"] for row in choose_videos(videos[::-1], 2, seed=1)} == set(keys)
+    assert {row["video_key"] for row in choose_videos(videos, 2, seed=2)} != set(keys)
 
 
 @pytest.mark.parametrize(

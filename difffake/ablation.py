@@ -23,6 +23,8 @@ _GIVEN_OTHERWISE = {
     "seed": "list the seeds under `seeds`",
     "datasets": "every cell is judged on the same datasets: those of the base file, or of --dataset and --root",
     "runner": "results do not depend on it",
+    "diagnostics": "cells are compared by their scores; examine a density with `difffake run`",
+    "robustness": "cells are judged on the videos as they are; `difffake run` perturbs them",
 }
 
 
@@ -172,7 +174,8 @@ def stage_keys(config: ExperimentConfig) -> dict[StageName, str]:
     backbone = [*pseudo_fakes, *of("backbone")]
     pairs = [*usable_faces, config.seed, *of("pairs")]
     density = [backbone, pairs, of("density")]
-    calibration = [density, of("calibration")]
+    fusion = [density, of("fusion")]
+    calibration = [fusion, of("calibration")]
     # Whatever else there is comes after the detector.
     evaluation = [calibration, list(effective.items())]
     keys: dict[StageName, Any] = {
@@ -182,6 +185,7 @@ def stage_keys(config: ExperimentConfig) -> dict[StageName, str]:
         "embeddings": backbone,
         "pairs": pairs,
         "density": density,
+        "fusion": fusion,
         "calibration": calibration,
         "evaluation": evaluation,
     }
@@ -229,7 +233,7 @@ def _joined(chosen: Sequence[tuple[str, Overrides]]) -> Overrides:
 
 def _cell(ablation: Ablation, name: str, overrides: Overrides) -> Cell:
     content = ablation.base.model_dump(mode="json")
-    content["name"] = ablation.name
+    content |= {"name": ablation.name, "diagnostics": content["diagnostics"] | {"enabled": False}}
     for key, value in overrides.items():
         _override(content, key, value, name)
     config = parse_config(content, source=f"cell {name!r}")

@@ -11,7 +11,7 @@ from difffake.evaluation.results import DIFFERENTIAL, FAKE_PROBABILITY, OVERALL
 _MEANINGS = {
     DIFFERENTIAL: "the differential score",
     FAKE_PROBABILITY: "the backbone's own fake probability",
-    "fusion": "both fused",
+    "fusion": "the fusion of the two",
 }
 _SURPRISE = 0.05
 """More false accusations than promised are reported as a fault if luck gives as many less often than this."""

@@ -27,6 +27,7 @@ def test_one_at_a_time_is_the_base_and_each_change_alone() -> None:
     assert last.config.density.components == 3
     assert last.differences == {"backbone.model": "resnet50"}
     assert last.config.name == "study"
+    assert not last.config.diagnostics.enabled
 
 
 def test_a_grid_is_all_combinations_beside_the_base() -> None:
@@ -83,6 +84,7 @@ def test_every_faulty_cell_is_named_with_its_key_at_once() -> None:
     [
         ({"seed": [1, 2]}, "seed cannot be varied: list the seeds under `seeds`"),
         ({"runner.workers": [1]}, "runner.workers cannot be varied: results do not depend on it"),
+        ({"diagnostics.folds": [2]}, "cells are compared by their scores"),
         ({"seed_of.x": [1]}, "seed_of: unknown key"),
         ({"density.model.x": [1]}, "density.model.x: model is a value, not a section"),
     ],
@@ -102,12 +104,13 @@ def test_runs_that_share_stages_follow_one_another_and_make_only_what_is_new() -
     plan = ablation(seeds=[0, 1], axes={"backbone.epochs": [2], "density.components": [1], "faces.crop_size_px": [96]})
     runs = plan_runs(plan)
     assert len(runs) == 2 * 4
-    whole = ("faces", "pseudo_fakes", "backbone", "embeddings", "pairs", "density", "calibration", "evaluation")
+    whole = ("faces", "pseudo_fakes", "backbone", "embeddings", "pairs", "density", "fusion", "calibration",
+             "evaluation")  # fmt: skip
     makes = {run.label: run.makes for run in runs}
     assert makes["base, seed 0"] == whole
     assert makes["base, seed 1"] == whole[1:]
     assert makes["density.components=1, seed 1"] == whole[5:]
-    assert makes["backbone.epochs=2, seed 0"] == ("backbone", "embeddings", "density", "calibration", "evaluation")
+    assert makes["backbone.epochs=2, seed 0"] == ("backbone", "embeddings", *whole[5:])
     assert makes["faces.crop_size_px=96, seed 0"] == whole
     for stage in ("faces", "backbone"):
         keys = [stage_keys(run.config)[stage] for run in runs]

@@ -168,7 +168,7 @@ def test_the_page_stands_alone_escapes_all_and_says_what_came_out(experiment: Ex
 def test_absent_figures_leave_no_empty_section(experiment: Experiment) -> None:
     shown = words(page_of(experiment, []))
     assert "What disturbs it" not in shown
-    assert "d (out-of-domain) all differential" in shown
+    assert "d (out-of-domain) all differential 6 5 11" in shown
 
 
 def test_what_differs_from_the_paper_is_shown_beside_it(experiment: Experiment) -> None:

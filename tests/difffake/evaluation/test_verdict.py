@@ -65,7 +65,7 @@ def test_other_scores_and_domains_stand_beside_the_headline_and_are_never_averag
     told = verdict(rows, 0.05, 0.95).sentences[3:]
     assert told == (
         "The backbone's own fake probability has 0.800 on the same videos, 0.040 less.",
-        "Both fused has 0.870 on the same videos, 0.030 more.",
+        "The fusion of the two has 0.870 on the same videos, 0.030 more.",
         "On 20 real and 40 fake videos of celebdf, out-of-domain: AUC 0.700 [0.600, 0.800].",
         "On 20 real (of ff/c23) and 40 fake videos of faceshifter, out-of-domain: AUC 0.600.",
     )

@@ -19,7 +19,7 @@ from difffake.evaluation.comparison import RunResult
 from flows.refresh import prepare, refresh_for_run
 from flows.train import train
 from tasks.ablation import ComparisonReport, conclude_cell, fail_cell, open_ablation, open_cell, publish_comparison
-from tasks.density import DETECTOR_STAGE
+from tasks.calibration import STAGE as DETECTOR_STAGE
 from tasks.evaluation import evaluate
 from tasks.experiment import Experiment, StageRecord, result
 from tasks.tracking import failing_run

@@ -32,16 +32,22 @@ def print_plan(ablation: Ablation, runs: Sequence[PlannedRun]) -> None:
 
 
 def print_comparison(report: "ComparisonReport", home: Path) -> None:
-    """Print a line a cell with the AUC of every score, then what failed and where the files are."""
+    """Print a line a cell and score, then what failed and where the files are."""
     from tasks.ablation import SEEN_NOTE
 
-    kinds = [kind for kind in dict.fromkeys((row.domain, row.score) for row in report.rows) if kind[1] is not None]
-    heads = [head for kind in kinds for head in (f"AUC {' '.join(map(str, kind)).strip()}", "interval", "to base")]
-    table = _table("Comparison", "cell", "differs", *heads, "seconds", "reused")
+    has_domains = len({row.domain for row in report.rows if row.score is not None}) > 1
+    heads = ("cell", *(["domain"] if has_domains else []), "score", "AUC", "interval", "to base", "seconds")
+    table = _table("Comparison", *heads)
     for cell in dict.fromkeys(row.cell for row in report.rows):
         rows = [row for row in report.rows if row.cell == cell]
-        figures = [figure for row in rows if row.score is not None for figure in _figures(row)]
-        table.add_row(cell, rows[0].differs, *figures, f"{rows[0].seconds:.1f}", " ".join(rows[0].reused))
+        for number, row in enumerate(rows):
+            domain = [str(row.domain or "")] if has_domains else []
+            first = number == 0
+            figures = _figures(row) if row.score is not None else ("failed" if row.failed else "none", "", "")
+            seconds = f"{row.seconds:.1f}" if first else ""
+            table.add_row(
+                cell if first else "", *domain, row.score or "", *figures, seconds, end_section=row is rows[-1]
+            )
     console.print(table)
     for result in report.failed:
         console.print(f"[red]failed[/red] {result.cell}, seed {result.seed}:", end=" ")

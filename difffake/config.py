@@ -31,6 +31,7 @@ PerturbationName = Literal[
 ]
 Role = Literal["train", "density", "validation", "calibration", "test"]
 SplitName = Literal["train", "val", "test", "none"]
+OptimiserName = Literal["sgd", "adamw"]
 ScoreName = Literal["differential", "fake_probability", "fusion"]
 StageName = Literal[
     "faces",
@@ -142,9 +143,12 @@ class BackboneConfig(Section):
     epochs: int = Field(100, ge=1, le=10_000, description="Passes in which every training video is seen.")
     faces_per_video_per_epoch: int = Field(8, ge=1, description="Faces drawn from each training video in an epoch.")
     batch_pairs: int = Field(16, ge=1, description="Reals in a batch; each comes with its pseudo-fake.")
-    learning_rate: float = Field(1e-3, gt=0, le=10, description="Of SGD, before the decay.")
-    momentum: float = Field(0.9, ge=0, lt=1, description="Of SGD.")
-    weight_decay: float = Field(0.0, ge=0, le=1, description="Of SGD.")
+    optimiser: OptimiserName = Field(
+        "sgd", description="sgd: the paper's; adamw: learns in a few epochs what sgd needs dozens for."
+    )
+    learning_rate: float = Field(1e-3, gt=0, le=10, description="Before the decay.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Of sgd; of adamw the first moment's.")
+    weight_decay: float = Field(0.0, ge=0, le=1, description="sgd: added to the gradient; adamw: decoupled from it.")
     sam_rho: float = Field(0.05, ge=0, le=1, description="Radius of sharpness-aware minimisation; 0: plain SGD.")
     decay_fraction: Probability = Field(0.25, description="Last share of the steps over which the rate falls to 0.")
     augmentation: Literal["none", "flip_jpeg"] = Field(

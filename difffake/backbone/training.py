@@ -18,6 +18,7 @@ from difffake.backbone.data import TrainingBatches
 from difffake.backbone.device import resolve_device
 from difffake.backbone.embedder import build_backbone
 from difffake.backbone.epoch import EpochRunner
+from difffake.backbone.optimiser import build_optimiser
 from difffake.backbone.training_folder import EpochRecord, History, TrainingFolder
 from difffake.backbone.validation import ValidationSet, render_validation_set
 from difffake.config import BackboneConfig, PseudoFakesConfig
@@ -75,9 +76,7 @@ def train_backbone(
     _require_faces(train, validation)
     backbone = build_backbone(config, derive_seed(seed, "backbone", "initial weights"))
     backbone.to(resolve_device(config.device)).to(memory_format=torch.channels_last)
-    optimiser = torch.optim.SGD(
-        backbone.parameters(), config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
-    )
+    optimiser = build_optimiser(backbone.parameters(), config)
     work_dir.mkdir(parents=True, exist_ok=True)
     digest = _training_digest(config, pseudo_fakes, train, validation, seed)
     folder = TrainingFolder(work_dir, digest, config.keep_best)

@@ -167,8 +167,14 @@ def _load_checkpoint(tensors: dict[str, Tensor], backbone: Backbone, optimiser: 
     for name, value in tensors.items():
         if match := re.fullmatch(r"optimiser\.(\d+)\.(\w+)", name):
             parameter = parameters[int(match[1])]
-            # In the parameter's memory layout, as torch makes it: another layout may round differently.
-            optimiser.state[parameter][match[2]] = torch.empty_like(parameter, requires_grad=False).copy_(value)
+            optimiser.state[parameter][match[2]] = _like_torch_makes_it(value, parameter)
+
+
+def _like_torch_makes_it(value: Tensor, parameter: nn.Parameter) -> Tensor:
+    """A moment in its parameter's memory layout, as another one may round differently; a step count as it is."""
+    if value.shape != parameter.shape:
+        return value
+    return torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
 def _parameters(optimiser: torch.optim.Optimizer) -> Iterator[nn.Parameter]:

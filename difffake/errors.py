@@ -35,7 +35,11 @@ class DegenerateMaskError(DiffFakeError):
 
 
 class TrainingError(DiffFakeError):
-    """Training cannot start or go on: no data, one class only, or a loss that is not finite."""
+    """Training cannot start or go on: no data, one class only, a process lost."""
+
+
+class DivergedError(TrainingError):
+    """Losses, weights or answers of a training stopped being finite numbers."""
 
 
 class DensityError(DiffFakeError):

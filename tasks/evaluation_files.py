@@ -39,6 +39,7 @@ def write_samples(examined: Mapping[str, Examination], folder: Path) -> None:
     frames = [
         (key, one.score.track_id, face_id, float(value))
         for key, one in scored
+        if one.fake_probability is not None
         for face_id, value in zip(one.face_ids, one.fake_probability, strict=True)
     ]
     _write(pairs, [*_VIDEO_COLUMNS, *_PAIR_COLUMNS], folder / PAIRS)

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -39,6 +39,11 @@ class Batch:
     labels: Labels
     skipped_pairs: int
 
+    def pin_memory(self) -> "Batch":
+        """The same batch in page-locked memory, from which a GPU copies beside its work; the loader's thread asks."""
+        images, labels = (torch.from_numpy(array).pin_memory().numpy() for array in (self.images, self.labels))
+        return replace(self, images=images, labels=labels)
+
 
 def choose_faces(faces: FaceSet, per_video: int, seed: int, *purpose: str | int) -> list[int]:
     """Rows of at most `per_video` faces of each video, drawn without replacement, in random order.
@@ -61,7 +66,7 @@ def plan_epoch(faces: FaceSet, config: BackboneConfig, seed: int, epoch: int) ->
 
 
 class PairDataset(Dataset[Batch]):
-    """Makes the batch of a plan (epoch, rows); holds the encoded crops, of which every worker process has a copy."""
+    """Makes the batch of a plan (epoch, rows)."""
 
     def __init__(self, faces: FaceSet, config: BackboneConfig, pseudo_fakes: PseudoFakesConfig, seed: int) -> None:
         self._faces = faces
@@ -114,25 +119,57 @@ def _recompress(image: RgbImage, quality: int) -> RgbImage:
 
 
 class TrainingBatches:
-    """The batches of any epoch, made in this process or by `loader_workers` others, with the same result."""
+    """The batches of any epoch, made in this process or by loader processes, with the same result.
 
-    def __init__(self, faces: FaceSet, config: BackboneConfig, pseudo_fakes: PseudoFakesConfig, seed: int) -> None:
+    Args:
+        faces: of the training videos; loader processes get a copy of what they hold, see `packed_crops`.
+        loader_workers: 0: this process makes the batches.
+        share: (index, count): of every batch, the index-th of count parts, whose sizes differ by one at most.
+        pin_memory: deliver page-locked memory, for a GPU.
+    """
+
+    def __init__(
+        self,
+        faces: FaceSet,
+        config: BackboneConfig,
+        pseudo_fakes: PseudoFakesConfig,
+        seed: int,
+        loader_workers: int = 0,
+        share: tuple[int, int] = (0, 1),
+        pin_memory: bool = False,
+    ) -> None:
         self._faces = faces
         self._config = config
         self._seed = seed
+        self._share = share
         self._dataset = PairDataset(faces, config, pseudo_fakes, seed)
         self._plans: list[BatchPlan] = []
+        self._started: tuple[int, Iterator[Batch]] | None = None
         self.steps_an_epoch = len(plan_epoch(faces, config, seed, epoch=1))
-        self._loader = self._start_workers(config.loader_workers) if config.loader_workers else None
+        self._loader = self._start_workers(loader_workers, pin_memory) if loader_workers else None
+
+    def start(self, epoch: int) -> None:
+        """Let the loader processes begin with an epoch ahead of its use; the epoch before must be used up."""
+        self._started = self._begin(epoch)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """The batches of one epoch, in order; one epoch at a time."""
-        self._plans[:] = [(epoch, rows) for rows in plan_epoch(self._faces, self._config, self._seed, epoch)]
+        started = self._started if self._started is not None and self._started[0] == epoch else self._begin(epoch)
+        self._started = None
+        return started[1]
+
+    def _begin(self, epoch: int) -> tuple[int, Iterator[Batch]]:
+        index, count = self._share
+        plan = plan_epoch(self._faces, self._config, self._seed, epoch)
+        self._plans[:] = [(epoch, _part(rows, index, count)) for rows in plan]
+        return epoch, self._batches()
+
+    def _batches(self) -> Iterator[Batch]:
         if self._loader is not None:
             return iter(self._loader)
         return (self._dataset[plan] for plan in tuple(self._plans))
 
-    def _start_workers(self, workers: int) -> DataLoader[Batch]:
+    def _start_workers(self, workers: int, pin_memory: bool) -> DataLoader[Batch]:
         return DataLoader(
             self._dataset,
             batch_size=None,
@@ -140,12 +177,17 @@ class TrainingBatches:
             sampler=self._plans,
             num_workers=workers,
             persistent_workers=True,
+            pin_memory=pin_memory,
             # A forked copy of a process that runs threads (OpenMP, CUDA) can hang.
             multiprocessing_context="spawn",
             worker_init_fn=_use_one_thread,
             # Its own generator: the loader would otherwise draw from torch's global one, unlike the in-process path.
             generator=torch.Generator(),
         )
+
+
+def _part(rows: tuple[int, ...], index: int, count: int) -> tuple[int, ...]:
+    return tuple(int(row) for row in np.array_split(np.array(rows, np.int64), count)[index])
 
 
 def _use_one_thread(_worker: int) -> None:

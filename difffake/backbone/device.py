@@ -1,10 +1,14 @@
-"""Where the network runs."""
+"""Where the network runs, in which precision, and by how many processes."""
 
+import os
 from typing import Literal
 
 import torch
 
+from difffake.config import BackboneConfig
 from difffake.errors import ConfigError
+
+_MOST_AUTO_LOADERS = 12
 
 
 def resolve_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
@@ -21,3 +25,73 @@ def resolve_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
             "or look at nvidia-smi and the installed torch build"
         )
     return torch.device(name)
+
+
+def resolve_processes(config: BackboneConfig, device: torch.device) -> int:
+    """How many processes train the network together; auto: one a visible GPU, one on a CPU.
+
+    Raises:
+        ConfigError: more than there are GPUs, or than a batch has pairs.
+    """
+    visible = torch.cuda.device_count() if device.type == "cuda" else None
+    if config.processes == "auto":
+        return min(visible or 1, config.batch_pairs)
+    if visible is not None and config.processes > visible:
+        raise ConfigError(
+            f"backbone.processes is {config.processes}, and torch sees {visible} GPUs, one for each process: lower it, "
+            "set it to auto, or look at CUDA_VISIBLE_DEVICES"
+        )
+    if config.processes > config.batch_pairs:
+        raise ConfigError(
+            f"backbone.processes is {config.processes}, and a batch has {config.batch_pairs} pairs to share: raise "
+            "backbone.batch_pairs or lower backbone.processes"
+        )
+    return config.processes
+
+
+def resolve_loader_workers(config: BackboneConfig, device: torch.device, processes: int) -> int:
+    """How many loader processes feed each training process; auto: the cores a GPU leaves free, none on a CPU."""
+    if config.loader_workers != "auto":
+        return config.loader_workers
+    if device.type == "cpu":
+        return 0
+    return max(1, min(_MOST_AUTO_LOADERS, len(os.sched_getaffinity(0)) // processes - 1))
+
+
+def uses_bf16(config: BackboneConfig, device: torch.device) -> bool:
+    """Whether the training's forward passes run in bfloat16.
+
+    Raises:
+        ConfigError: bf16 is asked for on a GPU without it.
+    """
+    if config.precision == "fp32" or (config.precision == "auto" and device.type == "cpu"):
+        return False
+    supported = device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
+    if config.precision == "bf16" and not supported:
+        raise ConfigError(
+            f"backbone.precision is bf16, which {torch.cuda.get_device_name(device)} does not have: set it to auto or "
+            "fp32"
+        )
+    return supported
+
+
+def require_compiler(device: torch.device) -> None:
+    """Compile and run one small function.
+
+    Raises:
+        ConfigError: torch.compile does not work here.
+    """
+    # Imported here: the compiler takes seconds to load.
+    from torch._dynamo.exc import BackendCompilerFailed
+
+    def small(values: torch.Tensor) -> torch.Tensor:
+        return values.sin() + 1
+
+    try:
+        torch.compile(small)(torch.ones(8, device=device))
+    except BackendCompilerFailed as error:
+        needed = "Triton" if device.type == "cuda" else "a C++ compiler (g++)"
+        raise ConfigError(
+            f"backbone.compile is true, and torch.compile does not work here ({error!s:.300}): install {needed}, or "
+            "set backbone.compile to false"
+        ) from error

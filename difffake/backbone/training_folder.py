@@ -1,5 +1,6 @@
 """What a training leaves on disk after each epoch, so that a killed process goes on where it was."""
 
+import json
 import logging
 import re
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from difffake.backbone.checkpoints import save_weights
 from difffake.backbone.embedder import Backbone
 from difffake.backbone.tensor_files import read_tensors, write_tensors
-from difffake.errors import ArtefactError
+from difffake.errors import ArtefactError, DivergedError
 
 # Bump it when the names or the header of a training checkpoint change.
 _CHECKPOINT_VERSION = 1
@@ -55,6 +56,11 @@ def best_epochs(history: History, count: int) -> list[int]:
     return [record.epoch for record in ranked[:count]]
 
 
+def diverged_marker(work_dir: Path) -> Path:
+    """The file that says a training went wrong."""
+    return work_dir / "diverged.json"
+
+
 class TrainingFolder:
     """The two newest checkpoints and the best weights of one training.
 
@@ -75,7 +81,7 @@ class TrainingFolder:
         """Make the last epoch of `history` durable; a crash at any moment leaves the one before usable."""
         best = best_epochs(history, self._keep_best)
         if history[-1].epoch in best:
-            save_weights(backbone, self._weights_path(history[-1].epoch))
+            save_weights(backbone, self.weights_path(history[-1].epoch))
         write_tensors(
             self._work_dir / f"checkpoint-{len(history):05d}.safetensors",
             _checkpoint_tensors(backbone, optimiser),
@@ -110,16 +116,61 @@ class TrainingFolder:
             _logger.warning("no usable checkpoint in %s: training starts again at epoch 1", self._work_dir)
         return ()
 
+    def mark_diverged(self, error: DivergedError) -> DivergedError:
+        """Note that the training went wrong; the same error, which says what was kept."""
+        text = f"{error}. {self._kept()}"
+        marker = diverged_marker(self._work_dir)
+        partial = marker.with_suffix(".partial")
+        partial.write_text(json.dumps({"training_digest": self._training_digest, "message": text}), encoding="utf-8")
+        partial.replace(marker)
+        return DivergedError(text)
+
+    def require_not_diverged(self) -> None:
+        """Check that going on from here has not gone wrong before.
+
+        Raises:
+            DivergedError: it has; going on would repeat it.
+            ArtefactError: the note is of another training.
+        """
+        marker = diverged_marker(self._work_dir)
+        if not marker.is_file():
+            return
+        noted = json.loads(marker.read_text(encoding="utf-8"))
+        self._require_own(marker, noted.get("training_digest") == self._training_digest)
+        raise DivergedError(
+            f"this very training diverged before: {noted['message']} To begin it anew use `--force backbone`; to go on "
+            f"from its checkpoint all the same delete {marker}"
+        )
+
+    def _kept(self) -> str:
+        for path in self._checkpoints():
+            try:
+                _, header = read_tensors(path)
+            except ArtefactError:
+                continue
+            history = tuple(EpochRecord(**record) for record in header["history"])
+            best = best_epochs(history, 1)[0]
+            return (
+                f"The checkpoint of epoch {len(history)} is kept, and so are the best weights so far, of epoch {best} "
+                f"with validation AUC {history[best - 1].validation_auc:.3f}: {self.weights_path(best)}. Another "
+                "training can start from them (backbone.weights)."
+            )
+        return "No epoch was finished."
+
     def finish(self, history: History) -> tuple[Path, ...]:
         """Delete the weights of all but the best epochs; the paths of those, best first."""
         best = best_epochs(history, self._keep_best)
         self._keep_weights(set(best))
-        return tuple(self._weights_path(epoch) for epoch in best)
+        return tuple(self.weights_path(epoch) for epoch in best)
+
+    def weights_path(self, epoch: int) -> Path:
+        """The weights after an epoch, if it is among the best."""
+        return self._work_dir / f"weights-{epoch:05d}.safetensors"
 
     def _has_best_weights(self, history: History) -> bool:
         for epoch in best_epochs(history, self._keep_best):
             try:
-                read_tensors(self._weights_path(epoch))
+                read_tensors(self.weights_path(epoch))
             except ArtefactError as error:
                 _logger.warning("checkpoint of epoch %d passed over: %s", len(history), error)
                 return False
@@ -129,7 +180,10 @@ class TrainingFolder:
         return {"kind": _KIND, "version": _CHECKPOINT_VERSION, "training_digest": self._training_digest}
 
     def _check_header(self, path: Path, header: dict[str, Any]) -> None:
-        if any(header.get(key) != value for key, value in self._header().items()):
+        self._require_own(path, all(header.get(key) == value for key, value in self._header().items()))
+
+    def _require_own(self, path: Path, is_own: bool) -> None:
+        if not is_own:
             raise ArtefactError(
                 f"{path} was written by a training with other faces, parameters or code: "
                 f"give this training a work_dir of its own, or delete {self._work_dir}"
@@ -139,11 +193,8 @@ class TrainingFolder:
         """Newest first."""
         return sorted(self._work_dir.glob("checkpoint-*.safetensors"), reverse=True)
 
-    def _weights_path(self, epoch: int) -> Path:
-        return self._work_dir / f"weights-{epoch:05d}.safetensors"
-
     def _keep_weights(self, epochs: set[int]) -> None:
-        kept = {self._weights_path(epoch) for epoch in epochs}
+        kept = {self.weights_path(epoch) for epoch in epochs}
         for path in self._work_dir.glob("weights-*.safetensors"):
             if path not in kept:
                 path.unlink()
@@ -160,9 +211,14 @@ def _checkpoint_tensors(backbone: Backbone, optimiser: torch.optim.Optimizer) ->
 
 def _load_checkpoint(tensors: dict[str, Tensor], backbone: Backbone, optimiser: torch.optim.Optimizer) -> None:
     prefix = "network."
-    backbone.network.load_state_dict(
-        {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-    )
+    weights = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    try:
+        backbone.network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ArtefactError(
+            f"the checkpoint of {backbone.model_name} does not fit the network the installed timm builds "
+            f"({error!s:.300}): use the timm version it was trained with, or begin anew in another work_dir"
+        ) from error
     parameters = list(_parameters(optimiser))
     for name, value in tensors.items():
         if match := re.fullmatch(r"optimiser\.(\d+)\.(\w+)", name):

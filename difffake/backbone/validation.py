@@ -7,7 +7,7 @@ import numpy as np
 from difffake.backbone.data import Images, Labels, choose_faces, stack_pairs
 from difffake.backbone.images import decode_crop
 from difffake.config import PseudoFakesConfig
-from difffake.errors import DegenerateMaskError
+from difffake.errors import DegenerateMaskError, TrainingError
 from difffake.faces.records import FaceSet
 from difffake.pseudofakes.generator import apply_recipe, make_pseudo_fake
 from difffake.pseudofakes.recipe import PseudoFakeRecipe
@@ -28,12 +28,22 @@ class ValidationSet:
         if len(self.recipes) != len(self.faces):
             raise ValueError(f"{len(self.recipes)} recipes for {len(self.faces)} faces: a recipe for each is expected")
 
+    def share(self, index: int, count: int) -> "ValidationSet":
+        """Every `count`-th face from `index` on, with its recipe."""
+        rows = list(range(index, len(self), count))
+        return ValidationSet(_subset(self.faces, rows), tuple(self.recipes[row] for row in rows))
+
 
 def draw_validation_set(faces: FaceSet, config: PseudoFakesConfig, fakes_per_video: int, seed: int) -> ValidationSet:
-    """Draw faces of each video and a recipe for each; faces on which no mask can be drawn are left out."""
+    """Draw faces of each video and a recipe for each; faces on which no mask can be drawn are left out.
+
+    Raises:
+        TrainingError: they are all left out.
+    """
+    chosen = choose_faces(faces, fakes_per_video, seed, "validation")
     rows: list[int] = []
     recipes: list[PseudoFakeRecipe] = []
-    for row in choose_faces(faces, fakes_per_video, seed, "validation"):
+    for row in chosen:
         face_id = faces.face_ids[row]
         crop = decode_crop(faces.crops_jpeg[row], face_id)
         rng = derive_rng(seed, "validation", face_id)
@@ -43,6 +53,11 @@ def draw_validation_set(faces: FaceSet, config: PseudoFakesConfig, fakes_per_vid
             continue
         rows.append(row)
         recipes.append(recipe)
+    if chosen and not rows:
+        raise TrainingError(
+            f"no pseudo-fake could be made of any of the {len(chosen)} validation faces: their landmarks lie outside "
+            "the crops or in one point; look at the crops (`difffake refresh` reports them), extract the faces again"
+        )
     return ValidationSet(_subset(faces, rows), tuple(recipes))
 
 

@@ -1,6 +1,7 @@
 """What extraction yields: faces, the outcome for a video, and the in-memory set training reads."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -63,7 +64,7 @@ def face_id(video_sha256: str, extraction_fingerprint: str, frame_index: int, tr
 
 @dataclass(frozen=True, eq=False)
 class FaceSet:
-    """Encoded crops held in memory, in a fixed order; row i of every field is the same face.
+    """Encoded crops in a fixed order; row i of every field is the same face.
 
     Attributes:
         face_ids: N names.
@@ -74,7 +75,7 @@ class FaceSet:
 
     face_ids: tuple[str, ...]
     video_keys: tuple[str, ...]
-    crops_jpeg: tuple[bytes, ...] = field(repr=False)
+    crops_jpeg: Sequence[bytes] = field(repr=False)
     landmarks_crop_px: FloatArray = field(repr=False)
 
     def __len__(self) -> int:

@@ -183,7 +183,9 @@ def draw_recipe(config: PseudoFakesConfig, rng: np.random.Generator) -> PseudoFa
 
 def _draw_mask_type(config: PseudoFakesConfig, rng: np.random.Generator) -> MaskType:
     # In the order of the type, not of the mapping: two spellings of one configuration draw the same masks.
-    weights = np.array([config.mask_weights.get(mask_type, 0.0) for mask_type in _MASK_TYPES])
+    weights = np.array([config.drawn_masks.get(mask_type, 0.0) for mask_type in _MASK_TYPES])
+    if weights.sum() == 0:
+        raise ValueError("the variant none makes no pseudo-fakes: expected paper, sbi, local or mask_weights")
     return _MASK_TYPES[rng.choice(len(weights), p=weights / weights.sum())]
 
 

@@ -63,9 +63,10 @@ def test_where_and_how_fast_do_not_change_a_fingerprint() -> None:
     assert fingerprint("faces", 1, FacesConfig(), {}) == fingerprint(
         "faces", 1, FacesConfig(detector_weights=Path("elsewhere.pth")), {}
     )
-    quick = BackboneConfig(device="cpu", loader_workers=4, embed_batch=7)
+    quick = BackboneConfig(device="cpu", loader_workers=4, embed_batch=7, processes=2, compile=True)
     assert fingerprint("backbone", 1, BackboneConfig(), {}) == fingerprint("backbone", 1, quick, {})
-    assert fingerprint("backbone", 1, BackboneConfig(), {}) != fingerprint("backbone", 1, BackboneConfig(epochs=1), {})
+    for other in (BackboneConfig(epochs=1), BackboneConfig(precision="fp32"), BackboneConfig(early_stop_epochs=5)):
+        assert fingerprint("backbone", 1, BackboneConfig(), {}) != fingerprint("backbone", 1, other, {})
 
 
 def test_a_set_of_names_has_one_digest_whatever_the_order() -> None:

@@ -17,53 +17,22 @@ from difffake.backbone.images import decode_crop
 from difffake.backbone.training import TrainingResult, train_backbone
 from difffake.backbone.training_folder import EpochRecord, best_epochs
 from difffake.backbone.validation import ValidationSet, draw_validation_set, render_validation_set
-from difffake.config import BackboneConfig, PseudoFakesConfig
 from difffake.errors import ArtefactError, TrainingError
 from difffake.faces.records import FaceSet
 from difffake.pseudofakes.generator import apply_recipe
 from tests.helpers.synthetic_faces import synthetic_faces
+from tests.helpers.tiny_training import (
+    FAKES,
+    SEED,
+    assert_same_outcome,
+    run,
+    stop_after,
+    tiny_config,
+    training_faces,
+    validation_set,
+)
 
-FAKES = PseudoFakesConfig(colour_strength="strong", blend_ratios=(1.0,))
-SEED = 11
 REPOSITORY = Path(__file__).parents[3]
-
-
-def tiny_config(**changes: object) -> BackboneConfig:
-    fields: dict[str, object] = {
-        "model": "test_efficientnet.r160_in1k",
-        "pretrained": "none",
-        "input_size_px": 32,
-        "epochs": 4,
-        "faces_per_video_per_epoch": 3,
-        "batch_pairs": 5,
-        "learning_rate": 0.05,
-        "keep_best": 2,
-        "device": "cpu",
-    }
-    return BackboneConfig.model_validate(fields | changes)
-
-
-def run(work_dir: Path, **changes: object) -> TrainingResult:
-    return train_backbone(tiny_config(**changes), FAKES, training_faces(), validation_set(), work_dir, SEED)
-
-
-def training_faces() -> FaceSet:
-    return synthetic_faces(videos=4, faces_per_video=4, size_px=48)
-
-
-def validation_set() -> ValidationSet:
-    return draw_validation_set(synthetic_faces(3, 3, size_px=48, name="w"), FAKES, 2, SEED)
-
-
-def without_seconds(result: TrainingResult) -> list[EpochRecord]:
-    return [dataclasses.replace(record, seconds=0.0) for record in result.history]
-
-
-def assert_same_outcome(left: TrainingResult, right: TrainingResult) -> None:
-    assert without_seconds(left) == without_seconds(right)
-    assert [path.name for path in left.kept_weights] == [path.name for path in right.kept_weights]
-    for ours, theirs in zip(left.kept_weights, right.kept_weights, strict=True):
-        assert ours.read_bytes() == theirs.read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +79,7 @@ import os, signal, sys
 from pathlib import Path
 import torch
 from difffake.backbone.training import train_backbone
-from tests.difffake.backbone import test_backbone_training as here
+from tests.helpers import tiny_training as here
 
 torch.set_num_threads(int(sys.argv[3]))
 def die(done, _steps):
@@ -150,19 +119,6 @@ def test_a_killed_training_goes_on_to_the_same_bits(uninterrupted: TrainingResul
     assert epochs == [3, 4]
     assert steps == [(done, 12) for done in range(7, 13)]
     assert_same_outcome(resumed, uninterrupted)
-
-
-class StoppedError(Exception):
-    """Ends a training from its callback."""
-
-
-def stop_after(epoch: int, work_dir: Path) -> None:
-    def stop(record: EpochRecord) -> None:
-        if record.epoch == epoch:
-            raise StoppedError
-
-    with pytest.raises(StoppedError):
-        train_backbone(tiny_config(), FAKES, training_faces(), validation_set(), work_dir, SEED, on_epoch=stop)
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
@@ -210,7 +166,7 @@ def test_the_folder_of_another_training_is_refused(tmp_path: Path) -> None:
 
 
 def test_it_learns_to_tell_pseudo_fakes(tmp_path: Path) -> None:
-    fakes = FAKES.model_copy(update={"mask_weights": {"full_face": 1.0}})
+    fakes = FAKES.model_copy(update={"variant": "sbi"})
     faces = synthetic_faces(videos=8, faces_per_video=4, size_px=64)
     validation = draw_validation_set(synthetic_faces(6, 4, size_px=64, name="w"), fakes, 4, SEED)
     config = tiny_config(input_size_px=64, epochs=12, faces_per_video_per_epoch=4, batch_pairs=8, learning_rate=0.1)
@@ -226,14 +182,6 @@ def test_equal_aucs_rank_the_later_epoch_first() -> None:
     )
     assert best_epochs(history, 3) == [4, 2, 3]
     assert best_epochs(history, 9) == [4, 2, 3, 1, 5]
-
-
-def test_a_loss_that_explodes_is_an_error_and_the_last_checkpoint_stays(tmp_path: Path) -> None:
-    stop_after(2, tmp_path)
-    checkpoint = (tmp_path / "checkpoint-00002.safetensors").read_bytes()
-    with pytest.raises(TrainingError, match=r"lower backbone\.learning_rate"):
-        run(tmp_path / "diverging", learning_rate=10.0, sam_rho=1.0, momentum=0.999, weight_decay=1.0, epochs=60)
-    assert (tmp_path / "checkpoint-00002.safetensors").read_bytes() == checkpoint
 
 
 def test_no_faces_is_an_error_with_a_remedy(tmp_path: Path) -> None:
@@ -263,6 +211,13 @@ def test_the_validation_set_is_fixed_and_its_fakes_come_from_its_recipes() -> No
     made = apply_recipe(crop, validation.faces.landmarks_crop_px[2], validation.recipes[2])
     np.testing.assert_array_equal(images[2], made.target)
     np.testing.assert_array_equal(images[8], made.fake)
+
+
+def test_a_validation_set_of_which_nothing_is_left_is_an_error() -> None:
+    faces = synthetic_faces(1, 4, size_px=48)
+    lost = dataclasses.replace(faces, landmarks_crop_px=np.full_like(faces.landmarks_crop_px, 1e4))
+    with pytest.raises(TrainingError, match=r"of any of the 4 validation faces.*extract the faces again"):
+        draw_validation_set(lost, FAKES, 4, SEED)
 
 
 def test_a_validation_set_leaves_out_faces_without_a_mask_and_needs_a_recipe_for_each() -> None:

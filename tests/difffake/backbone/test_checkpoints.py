@@ -35,6 +35,24 @@ def test_saved_weights_serve_as_initial_weights(tmp_path: Path) -> None:
     assert torch.equal(started.network.classifier.weight, backbone.network.classifier.weight)
 
 
+def test_whether_the_network_was_trained_is_kept(tmp_path: Path) -> None:
+    backbone = build_backbone(CONFIG, seed=4)
+    save_weights(backbone, tmp_path / "w.safetensors")
+    assert not load_weights(tmp_path / "w.safetensors").is_trained
+    backbone.is_trained = True
+    save_weights(backbone, tmp_path / "w.safetensors")
+    assert load_weights(tmp_path / "w.safetensors").is_trained
+
+
+def test_files_of_version_1_hold_trained_networks(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_weights(build_backbone(CONFIG, seed=4), path)
+    tensors, header = read_tensors(path)
+    del header["is_trained"]
+    write_tensors(path, tensors, header | {"version": 1})
+    assert load_weights(path).is_trained
+
+
 def test_damaged_weights_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     save_weights(build_backbone(CONFIG, seed=4), path)
@@ -46,7 +64,7 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": 99}, r"version 99, expected 'backbone_weights' version 1"),
+        ({"version": 99}, r"version 99, expected 'backbone_weights' version 2"),
         ({"kind": "backbone_training"}, r"holds 'backbone_training'"),
         ({"model": "gone_net"}, r"knows no model 'gone_net'"),
         ({"model": "test_resnet.r160_in1k"}, r"does not hold a network that the installed timm can build"),

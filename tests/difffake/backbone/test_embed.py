@@ -17,7 +17,9 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def backbone() -> Backbone:
     config = BackboneConfig(model="test_efficientnet.r160_in1k", pretrained="none", input_size_px=64)
-    return build_backbone(config, seed=0)
+    backbone = build_backbone(config, seed=0)
+    backbone.is_trained = True
+    return backbone
 
 
 def test_features_and_probabilities_are_the_networks(backbone: Backbone) -> None:
@@ -63,6 +65,14 @@ def test_no_crops_give_no_rows(backbone: Backbone) -> None:
     embeddings = embed_crops(backbone, [], 8, CPU)
     assert embeddings.features.shape == (0, 256)
     assert embeddings.fake_probability.shape == (0,)
+
+
+def test_a_network_that_was_not_trained_gives_no_verdict() -> None:
+    config = BackboneConfig(model="test_efficientnet.r160_in1k", pretrained="none", input_size_px=64)
+    untrained = build_backbone(config, seed=0)
+    embeddings = embed_crops(untrained, synthetic_faces(1, 3).crops_jpeg, 2, CPU)
+    assert embeddings.fake_probability is None
+    assert embeddings.features.shape == (3, 256)
 
 
 def test_a_broken_crop_is_named_by_its_row(backbone: Backbone) -> None:

@@ -196,9 +196,25 @@ def test_an_unknown_model_is_answered_with_the_closest(model: str, suggestion: s
         build_backbone(tiny_config(model=model), seed=0)
 
 
-def test_a_network_without_a_feature_map_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"ends in features of shape .* choose a convolutional network"):
-        build_backbone(tiny_config(model="test_vit.r160_in1k", input_size_px=160), seed=0)
+@pytest.mark.parametrize(
+    ("model", "dimensions"),
+    # Tokens; a map like any other; channels last, with a head that has a hidden layer.
+    [("test_vit.r160_in1k", 64), ("test_convnext.r160_in1k", 64), ("test_mambaout", 256)],
+)
+def test_any_other_network_gives_what_its_own_head_pools(model: str, dimensions: int) -> None:
+    backbone = build_backbone(tiny_config(model=model, input_size_px=160), seed=0).eval()
+    pictures = images(2, 160)
+    with torch.no_grad():
+        features, logits = backbone.features_and_logits(pictures)
+        last = backbone.network.forward_features(pictures)
+        own = backbone.network.forward_head(last, pre_logits=True)
+        torch.testing.assert_close(logits, backbone(pictures))
+    assert features.shape == (2, dimensions)
+    assert backbone.embedding_dim == dimensions
+    torch.testing.assert_close(features, last.mean((2, 3)) if "convnext" in model else own)
+
+
+def test_a_network_that_takes_no_such_pictures_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"does not take pictures of 64 × 64 px .*input_size_px"):
         build_backbone(tiny_config(model="vit_tiny_patch16_224"), seed=0)
 

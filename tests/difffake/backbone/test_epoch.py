@@ -26,7 +26,7 @@ def weights_after_an_epoch(epoch: int, global_seed: int) -> torch.Tensor:
     validation = render_validation_set(draw_validation_set(faces, FAKES, 1, seed=0), 32)
     runner = EpochRunner(backbone, optimiser, TrainingBatches(faces, CONFIG, FAKES, 0), *validation, CONFIG, seed=0)
     torch.manual_seed(global_seed)
-    runner.run(epoch, on_step=None)
+    runner.run(epoch, CONFIG.epochs, on_step=None)
     return torch.nn.utils.parameters_to_vector(backbone.parameters()).detach()
 
 

@@ -27,7 +27,7 @@ def stepped(config: BackboneConfig, gradients: list[float]) -> float:
     for gradient in gradients:
         weight.grad = torch.tensor([gradient], dtype=torch.float64)
         optimiser.step()
-    return float(weight)
+    return float(weight.detach())
 
 
 def test_adamw_is_the_published_rule_with_the_momentum_as_first_decay() -> None:

@@ -1,5 +1,9 @@
 """Which faces an epoch shows, and what is done to them."""
 
+import dataclasses
+import pickle
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -7,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from difffake.backbone.crop_file import packed_crops
 from difffake.backbone.data import Batch, TrainingBatches, choose_faces, flip_and_recompress, plan_epoch, stack_pairs
 from difffake.backbone.images import decode_crop, resize_to_input
 from difffake.config import BackboneConfig, PseudoFakesConfig
@@ -22,7 +27,7 @@ FAKES = PseudoFakesConfig()
 
 def backbone_config(**changes: object) -> BackboneConfig:
     return BackboneConfig.model_validate(
-        {"input_size_px": 64, "batch_pairs": 4, "faces_per_video_per_epoch": 3, "loader_workers": 0} | changes
+        {"input_size_px": 64, "batch_pairs": 4, "faces_per_video_per_epoch": 3} | changes
     )
 
 
@@ -121,12 +126,63 @@ def test_batches_repeat_for_an_epoch_and_differ_between_epochs() -> None:
 def test_batches_do_not_depend_on_the_number_of_workers() -> None:
     faces = synthetic_faces(videos=3, faces_per_video=4)
     alone = TrainingBatches(faces, backbone_config(augmentation="flip_jpeg"), FAKES, seed=1)
-    helped = TrainingBatches(faces, backbone_config(augmentation="flip_jpeg", loader_workers=2), FAKES, seed=1)
+    helped = TrainingBatches(
+        faces,
+        backbone_config(
+            augmentation="flip_jpeg",
+        ),
+        FAKES,
+        seed=1,
+        loader_workers=2,
+    )
     random_state = torch.random.get_rng_state()
     for epoch in (1, 2):
         assert_equal(list(alone.epoch(epoch)), list(helped.epoch(epoch)))
     # A loader that drew from torch's global state would change dropout with the number of workers.
     assert torch.equal(torch.random.get_rng_state(), random_state)
+
+
+def test_the_shares_of_a_batch_make_up_the_batch() -> None:
+    faces = synthetic_faces(videos=3, faces_per_video=3)
+    config = backbone_config(batch_pairs=5)
+    whole = list(TrainingBatches(faces, config, FAKES, seed=1).epoch(1))
+    shares = [list(TrainingBatches(faces, config, FAKES, seed=1, share=(index, 3)).epoch(1)) for index in range(3)]
+    # 9 faces are batches of 5 and 4 pairs.
+    assert [[len(batch.labels) for batch in share] for share in shares] == [[4, 4], [4, 2], [2, 2]]
+    for number, batch in enumerate(whole):
+        parts = [share[number] for share in shares]
+        reals = np.concatenate([part.images[part.labels == 0] for part in parts])
+        fakes = np.concatenate([part.images[part.labels == 1] for part in parts])
+        np.testing.assert_array_equal(np.concatenate([reals, fakes]), batch.images)
+
+
+@pytest.mark.parametrize("loader_workers", [0, 1])
+def test_an_epoch_started_ahead_is_the_same_epoch(loader_workers: int, tmp_path: Path) -> None:
+    faces = synthetic_faces(videos=2, faces_per_video=4)
+    plain = TrainingBatches(faces, backbone_config(), FAKES, seed=1)
+    with packed_crops(faces.crops_jpeg, tmp_path / "crops") as crops:
+        packed = dataclasses.replace(faces, crops_jpeg=crops)
+        ahead = TrainingBatches(packed, backbone_config(), FAKES, seed=1, loader_workers=loader_workers)
+        assert_equal(list(ahead.epoch(1)), list(plain.epoch(1)))
+        ahead.start(2)
+        assert_equal(list(ahead.epoch(2)), list(plain.epoch(2)))
+        ahead.start(3)
+        # Asked for another one after all, as a training that ends early does.
+        if loader_workers == 0:
+            assert_equal(list(ahead.epoch(5)), list(plain.epoch(5)))
+
+
+@pytest.mark.parametrize("crops", [(b"a",), (b"", b"abc", b"", b"de"), ()])
+def test_packed_crops_are_the_crops(crops: tuple[bytes, ...], tmp_path: Path) -> None:
+    with packed_crops(crops, tmp_path / "crops") as packed:
+        elsewhere = pickle.loads(pickle.dumps(packed))  # noqa: S301 - our own bytes
+        assert list(packed) == list(elsewhere) == list(crops)
+        assert packed[1:3] == list(crops[1:3])
+        if crops:
+            assert packed[-1] == crops[-1]
+        with pytest.raises(IndexError):
+            packed[len(crops)]
+    assert not (tmp_path / "crops").exists()
 
 
 def test_faces_without_a_usable_mask_are_skipped_and_counted() -> None:

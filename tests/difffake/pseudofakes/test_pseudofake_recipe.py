@@ -96,6 +96,21 @@ def test_mask_types_without_weight_are_never_drawn():
     assert {draw_recipe(config, rng).mask_type for _ in range(200)} == {"mouth"}
 
 
+@pytest.mark.parametrize(
+    ("variant", "expected"),
+    [("sbi", {"full_face"}), ("local", {"eyes", "mouth", "lower_head"}),
+     ("paper", {"full_face", "eyes", "mouth", "lower_head"})],
+)  # fmt: skip
+def test_a_variant_draws_its_masks_and_no_others(variant, expected):
+    rng = np.random.default_rng(0)
+    assert {draw_recipe(PseudoFakesConfig(variant=variant), rng).mask_type for _ in range(200)} == expected
+
+
+def test_the_variant_without_pseudo_fakes_draws_nothing():
+    with pytest.raises(ValueError, match="variant none makes no pseudo-fakes"):
+        draw_recipe(PseudoFakesConfig(variant="none"), np.random.default_rng(0))
+
+
 def test_the_order_of_the_weights_in_a_file_does_not_matter():
     weights = {"full_face": 3.0, "eyes": 1.0, "mouth": 1.0, "lower_head": 1.0}
     forwards, backwards = np.random.default_rng(5), np.random.default_rng(5)

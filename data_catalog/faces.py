@@ -89,12 +89,12 @@ class EmbeddedFaces:
     Attributes:
         face_ids: N names, sorted.
         features: (N, D) float32.
-        fake_probability: (N,) float32 in [0, 1].
+        fake_probability: (N,) float32 in [0, 1]; None: the backbone was not trained and says nothing.
     """
 
     face_ids: npt.NDArray[np.str_]
     features: npt.NDArray[np.float32]
-    fake_probability: npt.NDArray[np.float32]
+    fake_probability: npt.NDArray[np.float32] | None
 
     def of(self, face_ids: Collection[str]) -> "EmbeddedFaces":
         """The named faces, sorted by name.
@@ -106,7 +106,8 @@ class EmbeddedFaces:
         rows = np.minimum(np.searchsorted(self.face_ids, wanted), max(len(self.face_ids) - 1, 0))
         if not len(self.face_ids) or not np.array_equal(self.face_ids[rows], wanted):
             raise DataError(f"some of the {len(wanted)} faces have no embedding; run again with --force embeddings")
-        return EmbeddedFaces(wanted, self.features[rows], self.fake_probability[rows])
+        fake_probability = None if self.fake_probability is None else self.fake_probability[rows]
+        return EmbeddedFaces(wanted, self.features[rows], fake_probability)
 
 
 def read_embeddings(lake: Lake, backbone: str, contents: Iterable[str]) -> EmbeddedFaces:
@@ -121,10 +122,11 @@ def read_embeddings(lake: Lake, backbone: str, contents: Iterable[str]) -> Embed
     if rows.num_rows == 0:
         raise DataError(f"no embeddings of backbone {backbone} for the {len(wanted)} videos asked for")
     rows = rows.sort_by("face_id")
+    says_nothing = rows["fake_probability"].null_count == rows.num_rows
     return EmbeddedFaces(
         np.array(rows["face_id"].to_pylist()),
         _matrix(rows["features"], len(rows["features"][0])).astype(np.float32),
-        rows["fake_probability"].to_numpy().astype(np.float32),
+        None if says_nothing else rows["fake_probability"].to_numpy().astype(np.float32),
     )
 
 

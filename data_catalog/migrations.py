@@ -1,7 +1,8 @@
 """From one schema version of the lake to the next; each table on its own, so that a killed migration goes on.
 
 1 → 2: what is made of a video hangs on its content instead of its name; photos, people by track, and scans appear.
-2 → 3: a score table holds three scores beside the one that decides.
+2 → 3: a score table holds three scores beside the one that decides; an embedding may lack the fake
+probability, that of a backbone that was not trained.
 """
 
 from collections.abc import Callable
@@ -125,6 +126,16 @@ def _without_doubles(_lake: Lake, opened: DeltaTable) -> None:
         opened.update_incremental()
 
 
+def _fake_probability_may_be_null(_lake: Lake, opened: DeltaTable) -> None:
+    fields = {field.name: field for field in opened.schema().fields}
+    if fields["fake_probability"].nullable:
+        return
+    spec = TABLES[TableName.EMBEDDINGS]
+    # Read as it is written: vectors of a million faces are gigabytes.
+    rows = opened.to_pyarrow_dataset().scanner(columns=spec.schema.names).to_reader().cast(spec.schema)
+    write_deltalake(opened, rows, mode="overwrite", schema_mode="overwrite", writer_properties=writer_properties(spec))
+
+
 def _nothing(_lake: Lake, _opened: DeltaTable) -> None:
     """The table is as it was."""
 
@@ -139,7 +150,7 @@ _FROM: dict[int, dict[TableName, Callable[[Lake, DeltaTable], None]]] = {
         TableName.PAIRS: _pairs,
         TableName.SCORES: _scores_of_1,
     },
-    2: {TableName.SCORES: _scores_of_2},
+    2: {TableName.EMBEDDINGS: _fake_probability_may_be_null, TableName.SCORES: _scores_of_2},
 }
 """How each table comes from an older version to the current one; those not named are as they were."""
 

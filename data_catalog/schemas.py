@@ -123,8 +123,13 @@ _EMBEDDINGS = pa.schema(
         _column("face_id", pa.string(), "the face"),
         _column("video_sha256", pa.string(), "the content the face was cut from"),
         _column("backbone", pa.string(), "digest of weights and preprocessing"),
-        _column("features", pa.list_(pa.float32()), "globally average-pooled last feature map"),
-        _column("fake_probability", pa.float32(), "the backbone's own softmax output for fake"),
+        _column("features", pa.list_(pa.float32()), "the backbone's pooled features"),
+        _column(
+            "fake_probability",
+            pa.float32(),
+            "the backbone's own softmax output for fake; null: it was not trained",
+            may_be_null=True,
+        ),
     ]
 )
 

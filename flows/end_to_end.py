@@ -11,6 +11,7 @@ from data_catalog.home import DEFAULT_HOME
 from difffake.config import DatasetSpec, ExperimentConfig, StageName
 from flows.refresh import prepare, refresh_for_run
 from flows.train import train
+from tasks.backbone import check_backbone_here
 from tasks.calibration import STAGE as DETECTOR_STAGE
 from tasks.evaluation import evaluate
 from tasks.experiment import StageRecord, result
@@ -55,6 +56,7 @@ def end_to_end(
         lake: path or URI of the tables, where they are not below the work folder.
     """
     experiment = replace(prepare(config, datasets, home, lake), force=frozenset(force or ()))
+    check_backbone_here(experiment)
     with experiment.home.lock():
         experiment.home.create()
         records = refresh_for_run(experiment)

@@ -11,7 +11,8 @@ import torch
 from data_catalog.faces import read_face_set
 from data_catalog.fingerprints import DIGEST_HEX_LENGTH, digest_file, fingerprint
 from difffake.backbone import embedder
-from difffake.backbone.training import STAGE_VERSION, train_backbone
+from difffake.backbone.training import STAGE_VERSION, check_backbone, store_untrained, train_backbone
+from difffake.backbone.training_folder import diverged_marker
 from difffake.evaluation.figures import training_curves_figure
 from difffake.pseudofakes.recipe import STAGE_VERSION as PSEUDO_FAKES_VERSION
 from tasks.experiment import Experiment, StageRecord, digest_faces, made, of_role, progress, reused, stage_task
@@ -27,7 +28,10 @@ logger = logging.getLogger("difffake.tasks.backbone")
 
 @stage_task(STAGE)
 def train(experiment: Experiment, extraction: str, validation_set: StageRecord, run_id: str) -> StageRecord:
-    """Train the network on reals and fresh pseudo-fakes; a killed training goes on where its last epoch ended."""
+    """Train the network on reals and fresh pseudo-fakes; a killed training goes on where its last epoch ended.
+
+    Without pseudo-fakes there is nothing to learn from: the network keeps its initial weights.
+    """
     config = experiment.config
     faces = of_role(experiment.usable_faces(extraction), "train")
     weights = config.backbone.weights
@@ -45,9 +49,11 @@ def train(experiment: Experiment, extraction: str, validation_set: StageRecord, 
     found = store.find(STAGE, name)
     if found is not None and STAGE not in experiment.force:
         return reused(STAGE, name, found, _summary(found.facts))
-    if found is not None:
-        # Done once and asked for again: from the start, not from the last checkpoint.
+    if STAGE in experiment.force and (found is not None or diverged_marker(work).is_file()):
+        # Done once, or gone wrong, and asked for again: from the start, not from the last checkpoint.
         rmtree(work, ignore_errors=True)
+    if not config.pseudo_fakes.drawn_masks:
+        return _keep_untrained(experiment, name)
 
     train_faces = read_face_set(experiment.lake, faces)
     logger.info("%-12s training %s on %d faces", STAGE, config.backbone.model, len(train_faces))
@@ -74,6 +80,24 @@ def train(experiment: Experiment, extraction: str, validation_set: StageRecord, 
     return made(STAGE, name, artefact, _summary(facts))
 
 
+def check_backbone_here(experiment: Experiment) -> None:
+    """Check that the backbone can be built and run on this machine, before faces are extracted for it.
+
+    Raises:
+        ConfigError, WeightsError: it cannot.
+    """
+    check_backbone(experiment.config.backbone)
+
+
+def _keep_untrained(experiment: Experiment, name: str) -> StageRecord:
+    store = experiment.home.artefacts
+    with store.staging(STAGE, name) as folder:
+        store_untrained(experiment.config.backbone, folder / WEIGHTS, experiment.config.seed)
+        digest = digest_file(folder / WEIGHTS)[:DIGEST_HEX_LENGTH]
+        artefact = store.publish(folder, STAGE, name, {"history": [], "faces": 0}, digest)
+    return made(STAGE, name, artefact, _summary(artefact.facts))
+
+
 def weights_path(experiment: Experiment, backbone: StageRecord) -> Path:
     """The weights of the best epoch.
 
@@ -84,6 +108,8 @@ def weights_path(experiment: Experiment, backbone: StageRecord) -> Path:
 
 
 def _summary(facts: dict[str, Any]) -> str:
+    if not facts["history"]:
+        return "initial weights, not trained: there are no pseudo-fakes"
     best = max(facts["history"], key=lambda epoch: epoch["validation_auc"])
     return (
         f"{facts['faces']} faces, {len(facts['history'])} epochs, best validation AUC "

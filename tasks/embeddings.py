@@ -66,6 +66,6 @@ def _rows(part: pa.Table, name: str, embedded: Embeddings) -> pa.Table:
         "video_sha256": part["video_sha256"],
         "backbone": pa.array([name] * count),
         "features": pa.ListArray.from_arrays(offsets, pa.array(embedded.features.ravel())),
-        "fake_probability": pa.array(embedded.fake_probability),
+        "fake_probability": pa.nulls(count) if embedded.fake_probability is None else embedded.fake_probability,
     }
     return pa.table(columns).cast(TABLES[TableName.EMBEDDINGS].schema)

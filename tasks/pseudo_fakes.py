@@ -24,7 +24,10 @@ _SHEET_TRIES = 20
 
 @stage_task(STAGE)
 def draw_pseudo_fakes(experiment: Experiment, extraction: str) -> StageRecord:
-    """Draw the pseudo-fakes of the validation faces once, as recipes, and a sheet with one of each kind."""
+    """Draw the pseudo-fakes of the validation faces once, as recipes, and a sheet with one of each kind.
+
+    The variant none draws nothing.
+    """
     config = experiment.config
     per_video = config.backbone.validation_fakes_per_video
     faces = experiment.usable_faces(extraction)
@@ -41,6 +44,11 @@ def draw_pseudo_fakes(experiment: Experiment, extraction: str) -> StageRecord:
     is_whole = found is not None and _stored(experiment, name).num_rows == found.facts["pseudo_fakes"]
     if found is not None and is_whole and STAGE not in experiment.force:
         return reused(STAGE, name, found, _summary(found.facts))
+
+    if not config.pseudo_fakes.drawn_masks:
+        with store.staging(STAGE, name) as folder:
+            artefact = store.publish(folder, STAGE, name, {"pseudo_fakes": 0, "videos": 0}, digest_names([]))
+        return made(STAGE, name, artefact, _summary(artefact.facts))
 
     available = read_face_set(experiment.lake, validation)
     drawn = draw_validation_set(available, config.pseudo_fakes, per_video, config.seed)
@@ -104,4 +112,6 @@ def _sheet(experiment: Experiment, faces: FaceSet) -> Figure:
 
 
 def _summary(facts: dict[str, int]) -> str:
+    if not facts["pseudo_fakes"]:
+        return "none, as the configuration says"
     return f"{facts['pseudo_fakes']} fixed ones on {facts['videos']} validation videos"

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from data_catalog.faces import read_embeddings
 from data_catalog.lake import Lake
 from data_catalog.migrations import migrate
 from data_catalog.schemas import TABLES, TableName
@@ -26,6 +27,8 @@ def old_schema(name: TableName) -> pa.Schema:
     fields = [field for field in TABLES[name].schema if field.name not in _GONE.get(name, ())]
     if name in _KEYED_BY_NAME:
         fields.append(pa.field("video_key", pa.string()))
+    if name == TableName.EMBEDDINGS:
+        fields = [field.with_nullable(False) if field.name == "fake_probability" else field for field in fields]
     return pa.schema(fields)
 
 
@@ -138,6 +141,28 @@ def test_of_version_2_the_scores_alone_change(tmp_path: Path) -> None:
         {"score": 2.5, "differential": 2.5, "fusion": None, "faces_used": 4}
     ]
     assert migrate(lake) == 0
+
+
+def test_embeddings_of_an_untrained_backbone_find_place_in_a_lake_of_schema_2(lake: Lake) -> None:
+    migrate(lake)
+    spec = TABLES[TableName.EMBEDDINGS]
+    uri = lake.folder.file_uri("embeddings")
+    stored = lake.read(TableName.EMBEDDINGS)
+    place = spec.schema.get_field_index("fake_probability")
+    old = spec.schema.set(place, spec.schema.field(place).with_nullable(False))
+    write_deltalake(uri, stored.cast(old), mode="overwrite", schema_mode="overwrite")
+    for name in TableName:
+        lake.open_any(name).alter.set_table_description(f"{name.value} (schema 2)")
+    assert migrate(lake) == len(TableName)
+    assert lake.read(TableName.EMBEDDINGS).sort_by("face_id") == stored.sort_by("face_id")
+    row = {"face_id": "f3", "video_sha256": "A", "backbone": "untrained", "features": [1.0], "fake_probability": None}
+    lake.append_missing(TableName.EMBEDDINGS, pa.Table.from_pylist([row], schema=spec.schema))
+    kept = lake.read(TableName.EMBEDDINGS, ["face_id", "fake_probability"], {"backbone": ["untrained"]})
+    assert kept.to_pylist() == [{"face_id": "f3", "fake_probability": None}]
+    assert read_embeddings(lake, "untrained", ["A"]).fake_probability is None
+    of_trained = read_embeddings(lake, "b", ["A"])
+    assert of_trained.fake_probability is not None
+    assert of_trained.of(["f2"]).fake_probability.tolist() == [1.0]
 
 
 def test_migrating_again_changes_nothing(lake: Lake) -> None:

@@ -1,0 +1,47 @@
+"""Trainings that do not train, or go wrong, as users see them."""
+
+from pathlib import Path
+
+import pytest
+
+from data_catalog.home import Home
+from data_catalog.schemas import TableName
+from tests.flows.conftest import Bench
+
+pytestmark = [pytest.mark.xdist_group("flows"), pytest.mark.slow]
+
+
+def test_without_pseudo_fakes_the_initial_weights_judge_and_give_no_fake_probability(
+    bench: Bench, tmp_path: Path
+) -> None:
+    run = bench.run(tmp_path, bench.config("none", pseudo_fakes={"variant": "none"}))
+    assert run.returncode == 0, run.stderr
+    assert "initial weights, not trained" in run.stdout
+    lake = Home(tmp_path).lake
+    embeddings = lake.read(TableName.EMBEDDINGS, ["face_id", "fake_probability"])
+    assert 0 < embeddings["fake_probability"].null_count == embeddings.num_rows
+    scores = lake.read(TableName.SCORES, ["status", "score", "fake_probability"]).to_pylist()
+    assert any(row["status"] == "scored" for row in scores)
+    assert all(row["fake_probability"] is None for row in scores)
+
+
+def test_a_diverged_training_says_what_to_do_and_a_rerun_does_not_repeat_it(bench: Bench, tmp_path: Path) -> None:
+    diverging = {"learning_rate": 10.0, "weight_decay": 1.0, "momentum": 0.0, "sam_rho": 0.0, "epochs": 40}
+    config = bench.config("diverging", backbone=diverging)
+    first = bench.run(tmp_path, config)
+    assert first.returncode == 1
+    assert "error DivergedError" in first.stdout
+    assert "lower backbone.learning_rate" in " ".join(first.stdout.split())
+    checkpoints = {path: path.stat().st_mtime_ns for path in Home(tmp_path).work.rglob("*.safetensors")}
+
+    again = bench.run(tmp_path, config)
+    assert again.returncode == 1
+    assert "this very training diverged before" in " ".join(again.stdout.split())
+    assert {path: path.stat().st_mtime_ns for path in Home(tmp_path).work.rglob("*.safetensors")} == checkpoints
+
+
+def test_a_backbone_nobody_knows_ends_the_run_before_any_video_is_read(bench: Bench, tmp_path: Path) -> None:
+    run = bench.run(tmp_path, bench.config("unknown", backbone={"model": "efficientnet_b9", "pretrained": "none"}))
+    assert run.returncode == 1
+    assert "knows no model 'efficientnet_b9'" in " ".join(run.stdout.split())
+    assert not Home(tmp_path).lake.has(TableName.FACES)

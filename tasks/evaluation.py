@@ -144,11 +144,10 @@ def _samples(examined: Mapping[str, Examination]) -> tuple[SampleScores, ...]:
     scored = {key: examination for key, examination in examined.items() if examination.score.status == "scored"}
     # Faces that are judged singly have no pairs.
     level: Literal["pair", "frame"] = "pair" if any(one.pairs for one in scored.values()) else "frame"
+    faces = {key: one.fake_probability.astype(float) for key, one in scored.items() if one.fake_probability is not None}
     return (
         SampleScores(level, DIFFERENTIAL, {key: -one.log_likelihood for key, one in scored.items()}),
-        SampleScores(
-            "frame", FAKE_PROBABILITY, {key: one.fake_probability.astype(float) for key, one in scored.items()}
-        ),
+        SampleScores("frame", FAKE_PROBABILITY, faces),
     )
 
 

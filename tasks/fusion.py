@@ -33,6 +33,11 @@ STAGE = "fusion"
 
 Evidence = tuple[float, float]
 
+_NOTHING_TO_FUSE = (
+    "there is no fused score: no validation video has faces to compare, or the backbone was not trained and gives no "
+    "fake probability"
+)
+
 
 @stage_task(STAGE)
 def fuse(
@@ -66,7 +71,7 @@ def fuse(
     learnt = fit_fusion(reals, copies, config.fusion.regularisation) if copies else None
     facts = {
         "fusion": learnt.model_dump(mode="json") if learnt else None,
-        "warning": learnt.warning if learnt else "no validation video has faces to compare, so there is no fused score",
+        "warning": learnt.warning if learnt else _NOTHING_TO_FUSE,
         "evidence": {"reals": reals, "pseudo_fakes": copies},
     }
     with store.staging(STAGE, name) as folder:
@@ -87,7 +92,7 @@ def load_fusion(experiment: Experiment, fused: StageRecord) -> Fusion | None:
         return Fusion.from_json(text)
     if experiment.config.calibration.verdict == "fusion":
         raise DataError(
-            f"calibration.verdict is fusion, and {fused.facts['warning']}: give a dataset the role validation, or let "
+            f"calibration.verdict is fusion, and {fused.facts['warning']}; give a dataset the role validation, or let "
             "another score decide"
         )
     return None
@@ -116,6 +121,8 @@ def _weigh(
         return [], []
     drawn = group(selected, "base_id", "partner_id")
     known = read_embeddings(experiment.lake, embeddings, [*faces["video_sha256"].to_pylist(), *contents_of(selected)])
+    if known.fake_probability is None:
+        return [], []
     reals: list[Evidence] = []
     copies: list[Evidence] = []
     people = group(faces, "face_id", "video_sha256")

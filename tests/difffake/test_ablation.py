@@ -160,13 +160,7 @@ def test_a_faulty_file_is_one_clear_message(tmp_path: Path, content: dict[str, o
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "density",
-        pytest.param("method", marks=pytest.mark.xfail(reason="its keys come with the other variants", strict=True)),
-    ],
-)
+@pytest.mark.parametrize("name", ["density", "method"])
 def test_the_ablations_that_come_with_the_package_are_valid(name: str) -> None:
     runs = plan_runs(load_ablation(ABLATIONS / f"{name}.yaml"))
     assert len({run.config.seed for run in runs}) >= 3

@@ -11,7 +11,9 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_shipped_configuration_validates_under_its_own_name(path: Path) -> None:
+def test_every_shipped_configuration_validates_under_its_own_name(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in re.findall(r"\$\{(\w+)\}", path.read_text()):
+        monkeypatch.setenv(name, f"/data/{name}")
     assert load_config(path).name == path.stem
 
 

@@ -9,9 +9,9 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from difffake.backbone.embed import embed_crops
 from difffake.backbone.embedder import Backbone
 from difffake.config import Combination, FacesConfig, Features, PairsConfig, ScoreName
 from difffake.differential.calibration import Calibration
-from difffake.differential.combination import combine, single
+from difffake.differential.combination import differences, single
 from difffake.differential.density import DensityModel, load_density
 from difffake.differential.fusion import Fusion, mean_log_odds
 from difffake.differential.pairs import draw_pairs, draw_pairs_across
@@ -32,8 +32,9 @@ from difffake.differential.scoring import video_score
 from difffake.errors import ArtefactError, DataError
 from difffake.faces.extraction import extract_faces
 from difffake.faces.finder import FaceFinder, build_face_finder
-from difffake.faces.records import Extraction, ExtractionStatus, FaceRecord
+from difffake.faces.records import Extraction, FaceRecord
 from difffake.references import read_references
+from difffake.scores import SCORE_NAMES, STATUS_WITHOUT_FACES, Examination, VideoScore, most_anomalous
 
 STAGE_VERSION = 3
 FORMAT_VERSION = 2
@@ -42,81 +43,10 @@ WEIGHTS = "backbone.safetensors"
 DENSITY = "density.skops"
 FUSION = "fusion.json"
 CALIBRATION = "calibration.json"
-SCORE_NAMES: tuple[ScoreName, ...] = get_args(ScoreName)
 
-ScoreStatus = Literal["scored", "abstained", "failed"]
 Embeddings = npt.NDArray[np.float32]
 
 logger = logging.getLogger(__name__)
-
-STATUS_WITHOUT_FACES: dict[ExtractionStatus, ScoreStatus] = {
-    "no_face": "abstained",
-    "few_faces": "abstained",
-    "truncated": "failed",
-    "unreadable": "failed",
-}
-
-
-@dataclass(frozen=True)
-class VideoScore:
-    """What the detector says of one video.
-
-    Attributes:
-        status: scored; abstained, when there is too little to judge; failed, when the video cannot be read.
-        reason: why it was not scored.
-        score: the one of the three below that decides; higher is more anomalous.
-        p_value: share of real videos that score at least as high, in (0, 1].
-        is_anomalous: whether the p-value is at or below the calibration's stated false-positive rate.
-        differential: minus the mean log-likelihood of the video's pairs, or of its faces where the density is fitted
-            on single embeddings.
-        fake_probability: mean over faces of the backbone's own fake probability, in [0, 1]; None: it was not trained.
-        fusion: both weighed together, in log-odds up to a constant; None in a detector without fusion.
-        track_id: the person whose score it is, the most anomalous one; 0 is the main person.
-        tracks_judged: people of the video that were scored.
-        faces_used: faces of that person.
-        pairs_used: pairs of that person that were compared; 0 where faces are judged singly.
-    """
-
-    status: ScoreStatus
-    reason: str = ""
-    score: float | None = None
-    p_value: float | None = None
-    is_anomalous: bool | None = None
-    differential: float | None = None
-    fake_probability: float | None = None
-    fusion: float | None = None
-    track_id: int | None = None
-    tracks_judged: int = 0
-    faces_used: int = 0
-    pairs_used: int = 0
-
-    def value_of(self, name: ScoreName) -> float | None:
-        """One of the three scores; None where it is not there."""
-        values: dict[ScoreName, float | None] = {
-            "differential": self.differential,
-            "fake_probability": self.fake_probability,
-            "fusion": self.fusion,
-        }
-        return values[name]
-
-
-@dataclass(frozen=True, eq=False)
-class Examination:
-    """What the detector says of one person in one video, and what it says it from.
-
-    Attributes:
-        score: the outcome.
-        pairs: P pairs of face names that were compared, none unless scored.
-        log_likelihood: (P,) of those pairs; (N,) of the faces where they are judged singly.
-        face_ids: N faces of the person.
-        fake_probability: (N,) float32, the backbone's own; None: it was not trained.
-    """
-
-    score: VideoScore
-    pairs: Sequence[tuple[str, str]]
-    log_likelihood: npt.NDArray[np.float64]
-    face_ids: Sequence[str]
-    fake_probability: npt.NDArray[np.float32] | None
 
 
 class Settings(BaseModel):
@@ -412,32 +342,6 @@ def judged_tracks(outcome: Extraction, faces: FacesConfig, pairs: PairsConfig) -
         for track_id, members in sorted(tracks.items())
         if track_id == 0 or (len(members) >= faces.min_faces and members[0].track_share >= pairs.min_track_share)
     }
-
-
-def most_anomalous(scores: Sequence[VideoScore]) -> VideoScore:
-    """The score of a video by those of its people: one unnatural person makes a video unnatural.
-
-    Calibration takes the same maximum over its real videos, so p-values stay what they say.
-    """
-    scored = [score for score in scores if score.score is not None]
-    if not scored:
-        return scores[0]
-    highest = max(scored, key=lambda score: score.score if score.score is not None else -np.inf)
-    return replace(highest, tracks_judged=len(scored))
-
-
-def differences(
-    face_ids: Sequence[str],
-    features: Embeddings,
-    pairs: Sequence[tuple[str, str]],
-    combination: Combination,
-    l2_normalise: bool,
-) -> npt.NDArray[np.float64]:
-    """The (P, D) float64 differential features of pairs of faces (Sec. 3.3); row of `features` i is face i."""
-    place = {face_id: number for number, face_id in enumerate(face_ids)}
-    bases = features[[place[base] for base, _ in pairs]]
-    partners = features[[place[partner] for _, partner in pairs]]
-    return combine(bases, partners, combination, l2_normalise)
 
 
 def _read_calibrations(path: Path) -> dict[ScoreName, Calibration]:

@@ -9,11 +9,12 @@ from data_catalog.schemas import TableName
 from difffake import detector as detector_module
 from difffake.backbone.checkpoints import load_weights
 from difffake.config import ScoreName
-from difffake.detector import DENSITY, SCORE_NAMES, Detector, VideoScore
+from difffake.detector import DENSITY, Detector
 from difffake.differential import calibration
 from difffake.differential.calibration import Calibration, fit_calibration
 from difffake.errors import CalibrationError
 from difffake.evaluation.figures import calibration_figure
+from difffake.scores import SCORE_NAMES, VideoScore
 from tasks.backbone import weights_path
 from tasks.density import STAGE as DENSITY_STAGE
 from tasks.density import load_densities

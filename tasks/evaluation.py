@@ -9,13 +9,14 @@ import pyarrow as pa
 from data_catalog.fingerprints import fingerprint
 from data_catalog.schemas import TABLES, TableName
 from difffake.config import ScoreName
-from difffake.detector import SCORE_NAMES, STATUS_WITHOUT_FACES, Detector, Examination, VideoScore
+from difffake.detector import Detector
 from difffake.differential.calibration import Calibration
 from difffake.evaluation.figures import calibration_figure
 from difffake.evaluation.groups import group_videos
 from difffake.evaluation.results import DIFFERENTIAL, FAKE_PROBABILITY, OVERALL, SampleScores, VideoResult
 from difffake.evaluation.score_figures import auc_figure, roc_figure, score_histogram_figure
 from difffake.evaluation.table import STAGE_VERSION, evaluate_videos
+from difffake.scores import SCORE_NAMES, STATUS_WITHOUT_FACES, Examination, VideoScore
 from tasks.calibration import STAGE as DETECTOR_STAGE
 from tasks.evaluation_files import write_samples, write_table
 from tasks.experiment import Experiment, StageRecord, made, of_role, reused, stage_task

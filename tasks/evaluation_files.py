@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from difffake.detector import Examination
 from difffake.evaluation.robustness import RobustnessRow
 from difffake.evaluation.rows import EvaluationRow
+from difffake.scores import Examination
 
 PAIRS = "pairs.parquet"
 FRAMES = "frames.parquet"

@@ -12,13 +12,14 @@ from data_catalog.schemas import TableName
 from difffake import detector as detector_module
 from difffake.backbone.device import resolve_device
 from difffake.config import ExperimentConfig, RobustnessConfig
-from difffake.detector import Detector, VideoScore
+from difffake.detector import Detector
 from difffake.evaluation.results import VideoResult
 from difffake.evaluation.robustness import CLEAN, STAGE_VERSION, Resampling, evaluate_robustness
 from difffake.evaluation.robustness_figure import robustness_figure
 from difffake.faces.finder import build_face_finder
 from difffake.perturbations.perturbation import H264_CRF, Perturbation
 from difffake.randomness import derive_seed
+from difffake.scores import VideoScore
 from tasks.calibration import STAGE as DETECTOR_STAGE
 from tasks.evaluation import by_weight, judged_videos, result_of
 from tasks.evaluation_files import write_table

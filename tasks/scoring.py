@@ -7,8 +7,9 @@ import pyarrow as pa
 
 from data_catalog.faces import EmbeddedFaces, read_embeddings
 from difffake.config import ScoreName
-from difffake.detector import Detector, Examination, Settings, VideoScore, most_anomalous
+from difffake.detector import Detector, Settings
 from difffake.faces.finder import build_face_finder
+from difffake.scores import Examination, VideoScore, most_anomalous
 from tasks.experiment import Experiment
 from tasks.vectors import contents_of, group
 

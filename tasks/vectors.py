@@ -8,8 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from data_catalog.faces import EmbeddedFaces, read_embeddings
-from difffake.detector import differences
-from difffake.differential.combination import single
+from difffake.differential.combination import differences, single
 from tasks.experiment import Experiment
 
 Groups = dict[tuple[str, int], list[tuple[str, ...]]]

@@ -3,7 +3,7 @@
 And how one embedding becomes a vector, for the non-differential baseline.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +51,20 @@ def combine(a: npt.ArrayLike, b: npt.ArrayLike, combination: Combination, l2_nor
         return _COMBINATIONS[combination](difference)
     # A row's direction does not depend on its scale, and at a largest element of 1 no power under- or overflows.
     return _to_length_1(_COMBINATIONS[combination](_to_largest_1(difference)))
+
+
+def differences(
+    face_ids: Sequence[str],
+    features: npt.NDArray[np.float32],
+    pairs: Sequence[tuple[str, str]],
+    combination: Combination,
+    l2_normalise: bool,
+) -> Vectors:
+    """The (P, D) float64 differential features of pairs of faces (Sec. 3.3); row of `features` i is face i."""
+    place = {face_id: number for number, face_id in enumerate(face_ids)}
+    bases = features[[place[base] for base, _ in pairs]]
+    partners = features[[place[partner] for _, partner in pairs]]
+    return combine(bases, partners, combination, l2_normalise)
 
 
 def single(embeddings: npt.ArrayLike, l2_normalise: bool) -> Vectors:

@@ -11,8 +11,9 @@ from difffake.backbone.checkpoints import save_weights
 from difffake.backbone.embed import embed_crops
 from difffake.backbone.embedder import build_backbone
 from difffake.config import BackboneConfig, FacesConfig, PairsConfig, Relation
-from difffake.detector import CALIBRATION, DENSITY, FUSION, MANIFEST, WEIGHTS, Detector, Settings, differences
+from difffake.detector import CALIBRATION, DENSITY, FUSION, MANIFEST, WEIGHTS, Detector, Settings
 from difffake.differential.calibration import fit_calibration
+from difffake.differential.combination import differences
 from difffake.differential.density import GaussianMixtureDensity
 from difffake.differential.fusion import Fusion
 from difffake.differential.pairs import draw_pairs, draw_pairs_across

@@ -9,9 +9,9 @@ import pytest
 from mlflow import MlflowClient
 
 from difffake.config import EvaluationConfig
-from difffake.detector import Examination, VideoScore
 from difffake.evaluation.results import DIFFERENTIAL, FAKE_PROBABILITY
 from difffake.evaluation.table import evaluate_videos
+from difffake.scores import Examination, VideoScore
 from tasks.evaluation_files import FRAMES, PAIRS, write_samples, write_table
 from tasks.tracking import evaluation_metrics
 from tests.helpers.results import many, video

@@ -10,9 +10,9 @@ from data_catalog import inventory
 from data_catalog.home import Home
 from data_catalog.inventory import check_identities, take_inventory
 from difffake.config import load_config
-from difffake.detector import VideoScore
 from difffake.evaluation.groups import Group, group_videos
 from difffake.evaluation.results import DIFFERENTIAL
+from difffake.scores import VideoScore
 from difffake.video import write_video
 from tasks.evaluation import judged_videos, result_of
 from tasks.experiment import Experiment

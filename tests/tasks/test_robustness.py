@@ -27,14 +27,16 @@ from difffake.config import (
     load_config,
     parse_config,
 )
-from difffake.detector import Detector, Settings, VideoScore, differences
+from difffake.detector import Detector, Settings
 from difffake.differential.calibration import fit_calibration
+from difffake.differential.combination import differences
 from difffake.differential.density import GaussianMixtureDensity
 from difffake.differential.pairs import draw_pairs
 from difffake.errors import ConfigError
 from difffake.faces.extraction import extract_faces
 from difffake.faces.finder import build_face_finder
 from difffake.perturbations.perturbation import Perturbation
+from difffake.scores import VideoScore
 from difffake.video import read_frames, write_video
 from tasks.experiment import Experiment, StageRecord
 from tasks.faces import extraction_fingerprint

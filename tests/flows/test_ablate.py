@@ -72,7 +72,7 @@ def test_cells_are_compared_and_a_failed_one_is_a_row_with_its_reason(
     assert run.returncode == 1
     assert "Traceback" not in run.stderr + run.stdout
     table = rows(home, "study", "comparison.csv")
-    assert {row["score"] for row in table} == {"differential", "fake_probability"}
+    assert {row["score"] for row in table} == {"differential", "fake_probability", "fusion"}
     compared = {row["cell"]: row for row in table if row["score"] == "differential"}
     assert list(compared) == ["base", "density.combination=absolute", "size=too_large"]
     base, absolute, failed = compared.values()

@@ -27,7 +27,7 @@ from difffake.faces.records import FaceSet
 _VIDEOS = 8
 _ROUNDS = 5
 _BATCHES_OF_PAIRS = (16, 32, 64, 128)
-_STEPS_ON_GPU, _STEPS_ON_CPU = 60, 6
+_STEPS_ON_GPU, _STEPS_ON_CPU = 60, 4
 _BAR_ON_GPU = 0.95
 _FAKES = PseudoFakesConfig()
 _NO_VALIDATION = np.zeros((0, 1, 1, 3), np.uint8), np.zeros(0, np.int64)

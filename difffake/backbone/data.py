@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from difffake.backbone.classes import FAKE_CLASS, REAL_CLASS
 from difffake.backbone.images import decode_crop, resize_to_input
 from difffake.config import BackboneConfig, PseudoFakesConfig
-from difffake.errors import DegenerateMaskError
+from difffake.errors import DegenerateMaskError, TrainingError
 from difffake.faces.records import FaceSet, RgbImage
 from difffake.pseudofakes.generator import make_pseudo_fake
 from difffake.randomness import derive_rng, derive_seed
@@ -166,7 +166,8 @@ class TrainingBatches:
 
     def _batches(self) -> Iterator[Batch]:
         if self._loader is not None:
-            return iter(self._loader)
+            # Begun here, not at the first batch asked for.
+            return _naming_lost_processes(iter(self._loader))
         return (self._dataset[plan] for plan in tuple(self._plans))
 
     def _start_workers(self, workers: int, pin_memory: bool) -> DataLoader[Batch]:
@@ -184,6 +185,19 @@ class TrainingBatches:
             # Its own generator: the loader would otherwise draw from torch's global one, unlike the in-process path.
             generator=torch.Generator(),
         )
+
+
+def _naming_lost_processes(batches: Iterator[Batch]) -> Iterator[Batch]:
+    try:
+        yield from batches
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise TrainingError(
+            f"a process that prepares batches ended by force, perhaps for want of memory ({error!s:.200}). The "
+            "checkpoint of the last whole epoch is kept: run the same command again, with backbone.loader_workers "
+            "lowered if it recurs"
+        ) from error
 
 
 def _part(rows: tuple[int, ...], index: int, count: int) -> tuple[int, ...]:

@@ -1,7 +1,10 @@
 """Which faces an epoch shows, and what is done to them."""
 
 import dataclasses
+import multiprocessing
+import os
 import pickle
+import signal
 from pathlib import Path
 
 import cv2
@@ -15,7 +18,7 @@ from difffake.backbone.crop_file import packed_crops
 from difffake.backbone.data import Batch, TrainingBatches, choose_faces, flip_and_recompress, plan_epoch, stack_pairs
 from difffake.backbone.images import decode_crop, resize_to_input
 from difffake.config import BackboneConfig, PseudoFakesConfig
-from difffake.errors import ArtefactError
+from difffake.errors import ArtefactError, TrainingError
 from difffake.faces.records import FaceSet
 from difffake.pseudofakes.generator import make_pseudo_fake
 from difffake.randomness import derive_rng
@@ -170,6 +173,19 @@ def test_an_epoch_started_ahead_is_the_same_epoch(loader_workers: int, tmp_path:
         # Asked for another one after all, as a training that ends early does.
         if loader_workers == 0:
             assert_equal(list(ahead.epoch(5)), list(plain.epoch(5)))
+
+
+@pytest.mark.slow
+def test_a_loader_process_that_is_killed_is_an_error_with_a_remedy() -> None:
+    faces = synthetic_faces(videos=4, faces_per_video=16)
+    config = backbone_config(batch_pairs=1, faces_per_video_per_epoch=16)
+    before = multiprocessing.active_children()
+    batches = TrainingBatches(faces, config, FAKES, seed=1, loader_workers=1).epoch(1)
+    next(batches)
+    (loader,) = [child for child in multiprocessing.active_children() if child not in before]
+    os.kill(loader.pid or 0, signal.SIGKILL)
+    with pytest.raises(TrainingError, match=r"ended by force.*lowered if it recurs"):
+        list(batches)
 
 
 @pytest.mark.parametrize("crops", [(b"a",), (b"", b"abc", b"", b"de"), ()])

@@ -25,7 +25,16 @@ from tasks.data_facts import DataFacts
 from tasks.data_page import PreviousReport, draw_figures, metrics, render_page
 from tasks.experiment import Experiment, StageRecord
 from tasks.page import Provenance, is_page_of, write_whole
-from tasks.tracking import FLOW_URL_TAG, commit, connect, ensure_experiment, failing_run, flow_tags, run_url
+from tasks.tracking import (
+    FLOW_URL_TAG,
+    commit,
+    connect,
+    ensure_experiment,
+    failing_run,
+    flow_tags,
+    log_datasets,
+    run_url,
+)
 
 STAGE = "data-report"
 # Bump when the page or the run shows something else for the same lake.
@@ -225,7 +234,7 @@ def _log_inputs(client: MlflowClient, refresh: _Refresh, run_id: str) -> None:
         digest = refresh.records["faces"].digest if table is TableName.FACES else f"v{delta_version}"
         dataset = Dataset(f"{refresh.names}/{table.value}", digest, "delta_table", place)
         inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", "data report")]))
-    client.log_inputs(run_id, inputs)
+    log_datasets(client, run_id, inputs)
 
 
 def _built(refresh: _Refresh, run: Run, *, is_reused: bool) -> BuiltReport:

@@ -31,7 +31,15 @@ from data_catalog.schemas import TableName
 from difffake.backbone.training_folder import EpochRecord
 from difffake.config import Section
 from tasks.experiment import Experiment, StageRecord, stage_task
-from tasks.tracking import FLOW_URL_TAG, connect, evaluation_metrics, flatten, log_in_batches, take_up_run
+from tasks.tracking import (
+    FLOW_URL_TAG,
+    connect,
+    evaluation_metrics,
+    flatten,
+    log_datasets,
+    log_in_batches,
+    take_up_run,
+)
 
 STAGE = "registry"
 MODEL = "difffake"
@@ -259,7 +267,7 @@ def log_inputs(client: MlflowClient, experiment: Experiment, run_id: str, record
         digest = digests.get(table.value, f"v{delta_version}")
         dataset = Dataset(f"{'+'.join(experiment.names)}/{table.value}", digest, "delta_table", place)
         inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", "training")]))
-    client.log_inputs(run_id, inputs)
+    log_datasets(client, run_id, inputs)
 
 
 def _close_unneeded(client: MlflowClient, run_id: str, known: ModelVersion) -> None:

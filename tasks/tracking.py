@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import LifecycleStage, Metric, Param, RunStatus
+from mlflow.entities import DatasetInput, LifecycleStage, Metric, Param, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH
 from prefect.runtime import flow_run
@@ -114,6 +114,16 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in content.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
+
+
+def log_datasets(client: MlflowClient, run_id: str, inputs: list[DatasetInput]) -> None:
+    """Log what a run read; another process may store the same dataset in the same moment: the second try finds it."""
+    try:
+        client.log_inputs(run_id, inputs)
+    except MlflowException as error:
+        if not any(sign in str(error) for sign in ("IntegrityError", "UniqueViolation")):
+            raise
+        client.log_inputs(run_id, inputs)
 
 
 @contextmanager

@@ -163,7 +163,7 @@ def test_another_anomaly_model_redoes_what_follows_and_ignores_the_settings_of_t
     run = bench.run(home, bench.config("neighbours", density={"model": "knn", "neighbours": 3}))
     assert run.returncode == 0, run.stderr
     assert outcomes(run.stdout) == dict.fromkeys(STAGES, "reused") | dict.fromkeys(
-        ("density", "calibration", "diagnostics", "evaluation", "registry"), "done"
+        ("density", "fusion", "calibration", "diagnostics", "evaluation", "registry"), "done"
     )
     again = bench.run(home, bench.config("neighbours", density={"model": "knn", "neighbours": 3, "components": 1}))
     assert outcomes(again.stdout) == dict.fromkeys(STAGES, "reused")
@@ -235,7 +235,7 @@ def test_another_false_positive_rate_reaches_verdicts_and_registered_model(
     mlflow.set_tracking_uri(Home(home).mlflow_uri)
     files = Path(mlflow.artifacts.download_artifacts("models:/difffake@challenger"))
     served = json.loads(next(files.rglob("calibration.json")).read_text())
-    assert served["requested_false_positive_rate"] == 0.5
+    assert served["differential"]["requested_false_positive_rate"] == 0.5
     experiment = client.get_experiment_by_name("tiny")
     assert experiment is not None
     assert {found.info.status for found in client.search_runs([experiment.experiment_id])} == {"FINISHED"}

@@ -30,18 +30,18 @@ def test_a_diverged_training_says_what_to_do_and_a_rerun_does_not_repeat_it(benc
     config = bench.config("diverging", backbone=diverging)
     first = bench.run(tmp_path, config)
     assert first.returncode == 1
-    assert "error DivergedError" in first.stdout
-    assert "lower backbone.learning_rate" in " ".join(first.stdout.split())
+    assert "error DivergedError" in first.stderr
+    assert "lower backbone.learning_rate" in " ".join(first.stderr.split())
     checkpoints = {path: path.stat().st_mtime_ns for path in Home(tmp_path).work.rglob("*.safetensors")}
 
     again = bench.run(tmp_path, config)
     assert again.returncode == 1
-    assert "this very training diverged before" in " ".join(again.stdout.split())
+    assert "this very training diverged before" in " ".join(again.stderr.split())
     assert {path: path.stat().st_mtime_ns for path in Home(tmp_path).work.rglob("*.safetensors")} == checkpoints
 
 
 def test_a_backbone_nobody_knows_ends_the_run_before_any_video_is_read(bench: Bench, tmp_path: Path) -> None:
     run = bench.run(tmp_path, bench.config("unknown", backbone={"model": "efficientnet_b9", "pretrained": "none"}))
     assert run.returncode == 1
-    assert "knows no model 'efficientnet_b9'" in " ".join(run.stdout.split())
-    assert not Home(tmp_path).lake.has(TableName.FACES)
+    assert "knows no model 'efficientnet_b9'" in " ".join(run.stderr.split())
+    assert Home(tmp_path).lake.count(TableName.EXTRACTION_LOG) == 0

@@ -4,12 +4,14 @@ A module of its own because its workers import it: it loads neither torch nor ML
 """
 
 import os
+import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
+from tempfile import TemporaryDirectory
 
 import cv2
 
@@ -61,12 +63,25 @@ class PerturbedFaces:
 
 @contextmanager
 def perturbed_faces(config: FacesConfig, extraction: str, workers: int) -> Iterator[PerturbedFaces]:
-    """Worker processes for the time of the block."""
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=prepare_worker, initargs=(os.getpid(),))
-    try:
-        yield PerturbedFaces(pool, workers, config, extraction)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    """Worker processes for the time of the block; they and their temporary files end with it, however it ends."""
+    others = set(active_children())
+    with TemporaryDirectory(prefix="difffake-") as scratch:
+        pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_prepare, initargs=(os.getpid(), scratch))
+        try:
+            yield PerturbedFaces(pool, workers, config, extraction)
+        except BaseException:
+            # What is in work is lost anyway, and a long video may be minutes from its end.
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in set(active_children()) - others:
+                worker.terminate()
+                worker.join()
+            raise
+        pool.shutdown()
+
+
+def _prepare(parent_pid: int, scratch: str) -> None:
+    prepare_worker(parent_pid)
+    tempfile.tempdir = scratch
 
 
 def _extract(

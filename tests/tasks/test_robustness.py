@@ -2,7 +2,10 @@
 
 import csv
 import hashlib
+import signal
+import tempfile
 from dataclasses import replace
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any, get_args
 
@@ -32,14 +35,15 @@ from difffake.differential.calibration import fit_calibration
 from difffake.differential.combination import differences
 from difffake.differential.density import GaussianMixtureDensity
 from difffake.differential.pairs import draw_pairs
-from difffake.errors import ConfigError
+from difffake.errors import ConfigError, DataError
 from difffake.faces.extraction import extract_faces
 from difffake.faces.finder import build_face_finder
 from difffake.perturbations.perturbation import Perturbation
 from difffake.scores import VideoScore
 from difffake.video import read_frames, write_video
 from tasks.experiment import Experiment, StageRecord
-from tasks.faces import extraction_fingerprint
+from tasks.faces import PendingVideo, extraction_fingerprint
+from tasks.perturbed_faces import PerturbedFaces, perturbed_faces
 from tasks.robustness import CONDITION_STAGE, STAGE, TABLE, choose_videos, conditions_of, measure_robustness
 from tests.helpers.lake_rows import fill, video
 from tests.helpers.media import astronaut_rgb, carphone_path
@@ -246,6 +250,35 @@ def test_again_does_nothing_and_what_is_lost_or_new_alone_is_made(
     after = conditions(experiment)
     assert {name for name in before if before[name] != after[name]} == {lost}
     assert len(after) == len(before) + 2
+
+
+def pending(path: Path, name: str, **changes: Any) -> PendingVideo:
+    stat = path.stat()
+    return replace(PendingVideo(name, name, path.as_uri(), stat.st_size, stat.st_mtime_ns, "video"), **changes)
+
+
+@pytest.mark.slow
+def test_workers_and_their_files_end_with_the_block_when_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    frames = [np.random.default_rng(0).integers(0, 256, (360, 640, 3), dtype=np.uint8)] * 400
+    write_video(tmp_path / "long.mp4", frames, fps=25, crf=30)
+    gone, long = pending(carphone_path(), "gone", size_bytes=1), pending(tmp_path / "long.mp4", "long")
+    before, workers = set(active_children()), []
+
+    def ask(faces: PerturbedFaces) -> None:
+        outcomes = faces.extract([pending(carphone_path(), "short"), gone, long, long], Perturbation("h264_crf", 20))
+        assert next(outcomes)[1].status == "ok"
+        workers.extend(set(active_children()) - before)
+        next(outcomes)
+
+    with pytest.raises(DataError, match="gone changed or went away"), perturbed_faces(FACES, EXTRACTION, 2) as asked:
+        ask(asked)
+    assert [worker.exitcode for worker in workers] == [-signal.SIGTERM] * 2
+    assert not list(scratch.iterdir())
 
 
 def test_conditions_come_by_perturbation_then_severity() -> None:

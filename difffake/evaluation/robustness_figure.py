@@ -63,6 +63,7 @@ def _draw_panel(axes: Axes, rows: Sequence[RobustnessRow], scores: Sequence[str]
     place = {(is_perturbed, level): index for index, (is_perturbed, level, _) in enumerate(conditions)}
     for index, score in enumerate(scores):
         _draw_score(axes, [row for row in rows if row.score == score], place, index)
+    _note_losses(axes, rows, place)
 
 
 def _draw_score(axes: Axes, rows: Sequence[RobustnessRow], place: dict[tuple[bool, int], int], index: int) -> None:
@@ -89,9 +90,18 @@ def _draw_score(axes: Axes, rows: Sequence[RobustnessRow], place: dict[tuple[boo
     for x, row in zip(at, ordered, strict=True):
         if row.auc is None:
             axes.text(x, _CHANCE, "×", color=colour, ha="center", va="center", fontsize=11)
-        elif row.n_unscored:
+
+
+def _note_losses(axes: Axes, rows: Sequence[RobustnessRow], place: dict[tuple[bool, int], int]) -> None:
+    """Above each condition, how many videos have no score there, or lack one of the scores."""
+    lost: dict[int, int] = {}
+    for row in rows:
+        x = place[row.perturbation != CLEAN, row.level]
+        lost[x] = max(lost.get(x, 0), row.n_unscored)
+    for x, count in lost.items():
+        if count:
             axes.annotate(
-                f"{row.n_unscored} lost", (x, row.auc), (0, -11 - 9 * index), textcoords="offset points", ha="center",
+                f"{count} lost", (x, 1), xycoords=axes.get_xaxis_transform(), ha="center", va="bottom",
                 fontsize=6.5, color=INK,
             )  # fmt: skip
 

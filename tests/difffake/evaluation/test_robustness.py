@@ -193,7 +193,7 @@ def test_losses_are_written_beside_the_curve_and_nothing_measured_is_said() -> N
     none = results([1.0, 2.0, 3.0, None, None, None])
     figure = robustness_figure(evaluate(clean, {BLUR: some, Perturbation("gaussian_blur", 5): none}), 0.95)
     render(figure)
-    assert [text.get_text() for text in figure.axes[0].texts] == ["1 lost", "×"]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["×", "1 lost", "3 lost"]
     empty = robustness_figure(evaluate(clean, {}), 0.95)
     render(empty)
     assert "No perturbation" in empty.axes[0].texts[0].get_text()

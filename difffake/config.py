@@ -496,6 +496,16 @@ class ExperimentConfig(Section):
             raise ValueError(f"two datasets are called {doubles[0]!r}; names must differ")
         return self
 
+    @model_validator(mode="after")
+    def _the_score_that_decides_exists(self) -> Self:
+        verdict = self.calibration.verdict
+        if verdict != "differential" and not self.pseudo_fakes.drawn_masks:
+            raise ValueError(
+                f"calibration.verdict is {verdict}, and a backbone that learns from no pseudo-fakes has no fake "
+                "probability: let the differential score decide, or choose another pseudo_fakes.variant"
+            )
+        return self
+
 
 def load_config(path: Path) -> ExperimentConfig:
     """Read and validate one experiment file.

@@ -168,3 +168,12 @@ def test_files_that_hold_no_mapping_are_refused(tmp_path: Path, text: str) -> No
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot read.*none\.yaml"):
         load_config(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("verdict", ["fake_probability", "fusion"])
+def test_a_score_an_untrained_backbone_does_not_have_cannot_decide(verdict: str) -> None:
+    untrained = {"variant": "none"}
+    with pytest.raises(ConfigError, match="let the differential score decide"):
+        parse_config({"pseudo_fakes": untrained, "calibration": {"verdict": verdict}}, "a test")
+    assert parse_config({"pseudo_fakes": untrained}, "a test").calibration.verdict == "differential"
+    assert parse_config({"calibration": {"verdict": verdict}}, "a test").calibration.verdict == verdict

@@ -1,30 +1,25 @@
 """Fusion: real validation videos and pseudo-fake copies of them in, the weights of the two scores out."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_catalog.faces import EmbeddedFaces, read_embeddings, read_face_set
+from data_catalog.faces import EmbeddedFaces, read_embeddings
 from data_catalog.fingerprints import digest_names, fingerprint
 from difffake.backbone.checkpoints import load_weights
-from difffake.backbone.device import resolve_device
-from difffake.backbone.embed import embed_images
-from difffake.backbone.images import decode_crop, resize_to_input
 from difffake.detector import FUSION, Detector
 from difffake.differential import fusion
 from difffake.differential.fusion import Fusion, fit_fusion, mean_log_odds
-from difffake.errors import DataError, DegenerateMaskError
-from difffake.faces.records import RgbImage
+from difffake.errors import DataError
 from difffake.pseudofakes import forged_video
-from difffake.pseudofakes.forged_video import forge_video
 from difffake.pseudofakes.recipe import STAGE_VERSION as PSEUDO_FAKES_VERSION
-from difffake.randomness import derive_rng
 from tasks.backbone import weights_path
 from tasks.density import load_densities
-from tasks.experiment import Experiment, StageRecord, made, progress, reused, stage_task
+from tasks.experiment import Experiment, StageRecord, made, reused, stage_task
+from tasks.forged_copies import embed_copies
 from tasks.pairs import digest_of_judged, pairs_of_roles
 from tasks.scoring import detector_settings, examine_person
 from tasks.vectors import contents_of, group
@@ -67,7 +62,7 @@ def fuse(
     if found is not None and STAGE not in experiment.force:
         return reused(STAGE, name, found, _summary(found.facts))
     detectors = _detectors(experiment, extraction, backbone, fitted)
-    reals, copies = _weigh(experiment, detectors, embeddings.fingerprint, faces, selected)
+    reals, copies = _weigh(experiment, detectors, backbone, embeddings.fingerprint, faces, selected)
     learnt = fit_fusion(reals, copies, config.fusion.regularisation) if copies else None
     facts = {
         "fusion": learnt.model_dump(mode="json") if learnt else None,
@@ -104,7 +99,6 @@ def _detectors(
     """For a video the detector whose density has not seen its people."""
     settings = detector_settings(experiment, extraction, "differential")
     network = load_weights(weights_path(experiment, backbone))
-    network.to(resolve_device(experiment.config.backbone.device))
     densities = load_densities(experiment, fitted)
     return lambda video_key: Detector(settings, network, densities.for_video(video_key))
 
@@ -112,6 +106,7 @@ def _detectors(
 def _weigh(
     experiment: Experiment,
     detectors: Callable[[str], Detector],
+    backbone: StageRecord,
     embeddings: str,
     faces: pa.Table,
     selected: pa.Table,
@@ -125,54 +120,38 @@ def _weigh(
         return [], []
     reals: list[Evidence] = []
     copies: list[Evidence] = []
-    people = group(faces, "face_id", "video_sha256")
-    with progress(STAGE, "videos") as report:
-        for number, ((video_key, track_id), members) in enumerate(people.items(), start=1):
-            detector = detectors(video_key)
-            compared = [(base, partner) for base, partner in drawn.get((video_key, track_id), [])]
-            of_real = _evidence(detector, known, {name for name, _ in members}, compared)
-            if of_real is not None:
-                reals.append(of_real)
-                for images in _copies(experiment, video_key, members):
-                    forged = _embed(detector, images, known, compared)
-                    kept = [pair for pair in compared if set(pair) <= set(forged.face_ids.tolist())]
-                    of_copy = _evidence(detector, forged, images.keys(), kept)
-                    copies += [] if of_copy is None else [of_copy]
-            report(number, len(people))
+    forged = embed_copies(experiment, backbone, faces, is_forced=STAGE in experiment.force)
+    for (video_key, track_id), members in group(faces, "face_id").items():
+        detector = detectors(video_key)
+        compared = [(base, partner) for base, partner in drawn.get((video_key, track_id), [])]
+        own = {name for (name,) in members}
+        of_real = _evidence(detector, known, own, compared)
+        if of_real is not None:
+            reals.append(of_real)
+            for copy in forged.get((video_key, track_id), []):
+                joined, kept = _compared(copy, own, known, compared)
+                of_copy = _evidence(detector, joined, copy.face_ids.tolist(), kept)
+                copies += [] if of_copy is None else [of_copy]
     return reals, copies
 
 
-def _copies(experiment: Experiment, video_key: str, members: list[tuple[str, ...]]) -> Iterator[Mapping[str, RgbImage]]:
-    """Pseudo-fake copies of one person's faces, by name; those without a usable mask are left out."""
-    config = experiment.config
-    names, contents = zip(*members, strict=True)
-    columns = {"face_id": names, "video_key": [video_key] * len(names), "video_sha256": contents}
-    faces = read_face_set(experiment.lake, pa.table(columns))
-    crops = [decode_crop(jpeg, name) for jpeg, name in zip(faces.crops_jpeg, names, strict=True)]
-    for copy in range(config.fusion.copies_per_video):
-        rng = derive_rng(config.seed, STAGE, contents[0], copy)
-        try:
-            forged = forge_video(crops, faces.landmarks_crop_px, config.pseudo_fakes, config.fusion.jitter, rng)
-        except DegenerateMaskError:
-            continue
-        yield {name: image for name, image in zip(names, forged, strict=True) if image is not None}
+def _compared(
+    copy: EmbeddedFaces, own: Set[str], known: EmbeddedFaces, pairs: list[tuple[str, str]]
+) -> tuple[EmbeddedFaces, list[tuple[str, str]]]:
+    """The forged faces and the real ones of other videos they are compared with, sorted by name; and the pairs left.
 
-
-def _embed(
-    detector: Detector, images: Mapping[str, RgbImage], known: EmbeddedFaces, pairs: list[tuple[str, str]]
-) -> EmbeddedFaces:
-    """The forged faces, and the real ones of other videos they are compared with, sorted by name."""
-    own = {base for base, _ in pairs}
-    others = known.of({partner for _, partner in pairs if partner not in own and partner not in images})
-    size_px = detector.backbone.preprocessing.input_size_px
-    made_now = embed_images(detector.backbone, np.stack([resize_to_input(image, size_px) for image in images.values()]))
-    names = np.array([*images, *others.face_ids.tolist()])
+    A face of the person's `own` that no forgery could be put on is not in the copy, and neither are its pairs.
+    """
+    others = known.of({partner for _, partner in pairs} - own)
+    names = np.concatenate([copy.face_ids, others.face_ids])
     order = np.argsort(names)
-    return EmbeddedFaces(
+    joined = EmbeddedFaces(
         names[order],
-        np.concatenate([made_now.features, others.features])[order],
-        np.concatenate([made_now.fake_probability, others.fake_probability])[order],
+        np.concatenate([copy.features, others.features])[order],
+        np.concatenate([copy.fake_probability, others.fake_probability])[order],
     )
+    available = set(names.tolist())
+    return joined, [pair for pair in pairs if set(pair) <= available]
 
 
 def _evidence(

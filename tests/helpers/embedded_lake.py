@@ -73,9 +73,10 @@ def with_settings(experiment: Experiment, **sections: dict[str, Any]) -> Experim
     return replace(experiment, config=parse_config(content | changed, "a test"))
 
 
-def trained_backbone(experiment: Experiment) -> StageRecord:
-    """The record of a network with random weights, which nothing here is embedded with."""
+def trained_backbone(experiment: Experiment, *, is_trained: bool = False) -> StageRecord:
+    """The record of a network with random weights, which nothing in the lake is embedded with."""
     network = build_backbone(BackboneConfig(model="test_efficientnet", pretrained="none", input_size_px=64), seed=0)
+    network.is_trained = is_trained
     store = experiment.home.artefacts
     with store.staging(backbone_stage.STAGE, BACKBONE) as folder:
         save_weights(network, folder / backbone_stage.WEIGHTS)

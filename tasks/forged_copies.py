@@ -1,0 +1,137 @@
+"""Forged copies: real validation videos in, embeddings of their pseudo-fake copies out.
+
+They depend on the backbone and on how forgeries are drawn, not on pairs or the density, and are kept as an artefact of
+their own: an ablation of densities embeds them once.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_catalog.artefacts import Artefact
+from data_catalog.faces import EmbeddedFaces, read_face_set
+from data_catalog.fingerprints import digest_names, fingerprint
+from difffake.backbone.checkpoints import load_weights
+from difffake.backbone.device import resolve_device
+from difffake.backbone.embed import embed_images
+from difffake.backbone.embedder import Backbone
+from difffake.backbone.images import decode_crop, resize_to_input
+from difffake.errors import ArtefactError, DegenerateMaskError
+from difffake.faces.records import RgbImage
+from difffake.pseudofakes import forged_video
+from difffake.pseudofakes.forged_video import forge_video
+from difffake.pseudofakes.recipe import STAGE_VERSION as PSEUDO_FAKES_VERSION
+from difffake.randomness import derive_rng
+from tasks.backbone import weights_path
+from tasks.experiment import Experiment, StageRecord, progress
+from tasks.vectors import group
+
+ARTEFACT = "forged_copies"
+
+Person = tuple[str, int]
+Copies = dict[Person, list[EmbeddedFaces]]
+
+_FILE = "embeddings.parquet"
+_STREAM = "fusion"
+"""Names the random numbers of the copies."""
+
+
+def embed_copies(experiment: Experiment, backbone: StageRecord, faces: pa.Table, *, is_forced: bool) -> Copies:
+    """Embeddings of the copies of each person (video_key, track_id), kept ones if there are any.
+
+    Args:
+        experiment: says how many copies there are and how they are drawn.
+        backbone: a trained one.
+        faces: usable faces of the validation videos.
+        is_forced: make them again.
+    """
+    config = experiment.config
+    inputs = {
+        "backbone": backbone.digest,
+        "faces": digest_names(f"{row['video_key']} {row['track_id']} {row['face_id']}" for row in faces.to_pylist()),
+        "pseudo_fakes": config.pseudo_fakes.model_dump(mode="json"),
+        "copies": [config.fusion.copies_per_video, config.fusion.jitter],
+        "seed": config.seed,
+    }
+    name = fingerprint(ARTEFACT, (forged_video.STAGE_VERSION, PSEUDO_FAKES_VERSION), None, inputs)
+    store = experiment.home.artefacts
+    found = None if is_forced else store.find(ARTEFACT, name)
+    return _read(found or _make(experiment, name, weights_path(experiment, backbone), faces))
+
+
+def _make(experiment: Experiment, name: str, weights: Path, faces: pa.Table) -> Artefact:
+    network = load_weights(weights)
+    network.to(resolve_device(experiment.config.backbone.device))
+    people = group(faces, "face_id", "video_sha256")
+    tables: list[pa.Table] = []
+    with progress(ARTEFACT, "people") as report:
+        for number, (person, members) in enumerate(people.items(), start=1):
+            made = enumerate(_copies(experiment, person[0], members))
+            tables += [_table(person, copy, network, images) for copy, images in made]
+            report(number, len(people))
+    store = experiment.home.artefacts
+    with store.staging(ARTEFACT, name) as folder:
+        pq.write_table(pa.concat_tables(tables) if tables else pa.table({}), folder / _FILE)
+        return store.publish(folder, ARTEFACT, name, {"copies": len(tables), "people": len(people)})
+
+
+def _copies(experiment: Experiment, video_key: str, members: list[tuple[str, ...]]) -> Iterator[Mapping[str, RgbImage]]:
+    """Pseudo-fake copies of one person's faces, by name; those without a usable mask are left out."""
+    config = experiment.config
+    names, contents = zip(*members, strict=True)
+    columns = {"face_id": names, "video_key": [video_key] * len(names), "video_sha256": contents}
+    faces = read_face_set(experiment.lake, pa.table(columns))
+    crops = [decode_crop(jpeg, name) for jpeg, name in zip(faces.crops_jpeg, names, strict=True)]
+    for copy in range(config.fusion.copies_per_video):
+        rng = derive_rng(config.seed, _STREAM, contents[0], copy)
+        try:
+            forged = forge_video(crops, faces.landmarks_crop_px, config.pseudo_fakes, config.fusion.jitter, rng)
+        except DegenerateMaskError:
+            continue
+        yield {name: image for name, image in zip(names, forged, strict=True) if image is not None}
+
+
+def _table(person: Person, copy: int, network: Backbone, images: Mapping[str, RgbImage]) -> pa.Table:
+    size_px = network.preprocessing.input_size_px
+    embedded = embed_images(network, np.stack([resize_to_input(image, size_px) for image in images.values()]))
+    if embedded.fake_probability is None:
+        raise ArtefactError("an untrained backbone gives no fake probability, so there is nothing to fuse")
+    features = pa.array(embedded.features.astype(np.float32).ravel())
+    return pa.table(
+        {
+            "video_key": [person[0]] * len(images),
+            "track_id": pa.array([person[1]] * len(images), pa.int32()),
+            "copy": pa.array([copy] * len(images), pa.int32()),
+            "face_id": list(images),
+            "features": pa.FixedSizeListArray.from_arrays(features, embedded.features.shape[1]),
+            "fake_probability": pa.array(embedded.fake_probability, pa.float32()),
+        }
+    ).sort_by("face_id")
+
+
+def _read(artefact: Artefact) -> Copies:
+    table = pq.read_table(artefact.path(_FILE))
+    copies: Copies = {}
+    if table.num_rows == 0:
+        return copies
+    features = _matrix(table["features"])
+    probability = table["fake_probability"].to_numpy()
+    names = np.array(table["face_id"].to_pylist())
+    owners = list(zip(*(table[column].to_pylist() for column in ("video_key", "track_id", "copy")), strict=True))
+    starts = [row for row, owner in enumerate(owners) if row == 0 or owner != owners[row - 1]]
+    for start, end in zip(starts, [*starts[1:], len(owners)], strict=True):
+        video_key, track_id, _ = owners[start]
+        rows = slice(start, end)
+        copies.setdefault((video_key, track_id), []).append(
+            EmbeddedFaces(names[rows], features[rows], probability[rows])
+        )
+    return copies
+
+
+def _matrix(column: pa.ChunkedArray) -> npt.NDArray[np.float32]:
+    values = column.combine_chunks()
+    return values.flatten().to_numpy().reshape(len(values), -1)

@@ -8,7 +8,8 @@ videos.
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -20,30 +21,39 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from difffake.backbone.checkpoints import load_weights
 from difffake.backbone.device import resolve_device
+from difffake.backbone.embed import Embeddings as EmbeddedCrops
 from difffake.backbone.embed import embed_crops
 from difffake.backbone.embedder import Backbone
 from difffake.config import Combination, FacesConfig, Features, PairsConfig, ScoreName
 from difffake.differential.calibration import Calibration
 from difffake.differential.combination import differences, single
+from difffake.differential.conditions import Conditions, measure_faces, measure_video, side_px
 from difffake.differential.density import DensityModel, load_density
 from difffake.differential.fusion import Fusion, mean_log_odds
 from difffake.differential.pairs import draw_pairs, draw_pairs_across
 from difffake.differential.scoring import video_score
-from difffake.errors import ArtefactError, DataError
+from difffake.errors import ArtefactError, DataError, InputLimitError
 from difffake.faces.extraction import extract_faces
 from difffake.faces.finder import FaceFinder, build_face_finder
 from difffake.faces.records import Extraction, FaceRecord
-from difffake.references import read_references
+from difffake.judgement import Judgement, Person, PersonExamination, ReferenceComparison, VideoExamination
+from difffake.limits import InputLimits
+from difffake.locations import MANIFEST, detector_folder
+from difffake.media import PHOTO_SUFFIXES, Media
+from difffake.references import References, read_references
 from difffake.scores import SCORE_NAMES, STATUS_WITHOUT_FACES, Examination, VideoScore, most_anomalous
+from difffake.stillness import shows_one_picture
 
 STAGE_VERSION = 3
 FORMAT_VERSION = 2
-MANIFEST = "detector.json"
 WEIGHTS = "backbone.safetensors"
 DENSITY = "density.skops"
 FUSION = "fusion.json"
 CALIBRATION = "calibration.json"
+CONDITIONS = "conditions.json"
+DEFAULT_LIMITS = InputLimits()
 
+Device = Literal["auto", "cpu", "cuda"]
 Embeddings = npt.NDArray[np.float32]
 
 logger = logging.getLogger(__name__)
@@ -80,6 +90,7 @@ class Detector:
         fusion: weighs differential score and fake probability; None: there is no fused score.
         calibrations: scores of held-out real videos, by name; without the verdict's the detector is not calibrated.
         provenance: JSON facts on configuration, data and code it was made from.
+        conditions: under which the calibration videos were recorded.
     """
 
     def __init__(
@@ -90,6 +101,7 @@ class Detector:
         fusion: Fusion | None = None,
         calibrations: Mapping[ScoreName, Calibration] | None = None,
         provenance: Mapping[str, Any] | None = None,
+        conditions: Conditions | None = None,
     ) -> None:
         if settings.verdict == "fusion" and fusion is None:
             raise ArtefactError("the settings decide by the fused score, and no fusion was given")
@@ -99,7 +111,11 @@ class Detector:
         self.fusion = fusion
         self.calibrations = dict(calibrations or {})
         self.provenance = dict(provenance or {})
-        self._finder: FaceFinder | None = None
+        self.conditions = conditions
+        # Threads share it: a network that is evaluating already is never switched.
+        self.backbone.eval()
+        # The runtime of the face models serves one thread.
+        self._of_thread = threading.local()
 
     @property
     def calibration(self) -> Calibration | None:
@@ -107,16 +123,17 @@ class Detector:
         return self.calibrations.get(self.settings.verdict)
 
     @classmethod
-    def load(cls, folder: Path, detector_weights: Path | None = None) -> Self:
-        """Read a detector folder; runs no code of its files.
+    def load(cls, place: Path | str, detector_weights: Path | None = None) -> Self:
+        """Read a detector; runs no code of its files.
 
         Args:
-            folder: what `save` wrote.
+            place: a folder that `save` wrote, the folder of a registered model, or a URI: models:/difffake@champion.
             detector_weights: RetinaFace weights file, for a detector made with RetinaFace; its release otherwise.
 
         Raises:
             ArtefactError: a file is missing, altered or of another version.
         """
+        folder = detector_folder(place)
         manifest = _read_manifest(folder)
         for name, digest in manifest["files"].items():
             if _digest(folder / name) != digest:
@@ -133,6 +150,7 @@ class Detector:
             Fusion.from_json((folder / FUSION).read_text(encoding="utf-8")) if FUSION in manifest["files"] else None,
             _read_calibrations(folder / CALIBRATION),
             manifest["provenance"],
+            Conditions.from_json((folder / CONDITIONS).read_text("utf-8")) if CONDITIONS in manifest["files"] else None,
         )
 
     def save(self, folder: Path, weights: Path, density: Path) -> None:
@@ -151,6 +169,9 @@ class Detector:
         if self.fusion is not None:
             (folder / FUSION).write_text(self.fusion.to_json(), encoding="utf-8")
             files.append(FUSION)
+        if self.conditions is not None:
+            (folder / CONDITIONS).write_text(self.conditions.to_json(), encoding="utf-8")
+            files.append(CONDITIONS)
         manifest = {
             "version": FORMAT_VERSION,
             "settings": self.settings.model_dump(mode="json", exclude={"faces": {"detector_weights"}}),
@@ -161,48 +182,70 @@ class Detector:
         (folder / MANIFEST).write_text(text, encoding="utf-8")
 
     def score(
-        self, path: Path, device: Literal["auto", "cpu", "cuda"] = "auto", references: Sequence[Path] = ()
-    ) -> VideoScore:
-        """Score everybody in a video file; one that cannot be judged gives a status and a reason.
+        self,
+        path: Path | str,
+        device: Device = "auto",
+        references: Sequence[Path] = (),
+        limits: InputLimits = DEFAULT_LIMITS,
+    ) -> Judgement:
+        """Judge everybody in a video file; one that cannot be judged gives a status and a reason.
+
+        May be called from several threads at once.
 
         Args:
-            path: the video.
+            path: the video. A photo holds no change, and is judged only where faces are judged singly or compared with
+                references.
             device: where the network runs.
-            references: other videos that surely show the main person, for a detector that compares videos; without a
-                usable one it abstains. Of such a detector only the main person is judged.
+            references: videos or photos that surely show the main person, unmanipulated. A detector that was calibrated
+                for references judges by them, and abstains without a usable one; only the main person is judged.
+                Any other judges the video by its own faces and adds a comparison with the references.
+            limits: beyond them a file is refused, in words.
 
         Raises:
-            DataError: references were given to a detector that compares the faces of one video.
+            DataError: references were given to a detector that judges faces singly.
         """
-        if references and not self.settings.compares_videos:
+        return self.examine(path, device, references, limits).judgement
+
+    def examine(
+        self,
+        path: Path | str,
+        device: Device = "auto",
+        references: Sequence[Path] = (),
+        limits: InputLimits = DEFAULT_LIMITS,
+    ) -> VideoExamination:
+        """As `score`, with the faces, embeddings and pairs behind the judgement."""
+        if references and self.settings.features == "embedding":
             raise DataError(
-                f"{len(references)} reference videos were given, but this detector judges a video by its own faces; "
-                "score without references, or train with pairs.relation cross_video or reference"
+                f"{len(references)} references were given, but this detector judges every face singly, not by its "
+                "differences from others: score without references, or train with density.features difference"
             )
-        content, outcome = self._extract(path)
-        if not references or outcome.status != "ok":
-            return self.score_extraction(outcome, resolve_device(device))
-        found = read_references(references, content, self._extract)
-        for sentence in found.refused:
-            logger.warning("%s", sentence)
-        scored = self.score_extraction(outcome, resolve_device(device), found.faces)
-        return scored if found.faces else replace(scored, reason="; ".join((scored.reason, *found.refused)))
-
-    def _extract(self, path: Path) -> tuple[str, Extraction]:
-        """The sha256 of a file, empty where there is none, and its faces."""
-        if self._finder is None:
-            self._finder = self._build_finder()
-        content = _digest(path) if path.is_file() else ""
-        return content, extract_faces(path, content, self.settings.extraction, self.settings.faces, self._finder)
-
-    def _build_finder(self) -> FaceFinder:
-        finder = build_face_finder(self.settings.faces)
-        if finder.fingerprint_parts() != self.settings.face_models:
-            raise ArtefactError(
-                f"the face models here are {finder.fingerprint_parts()}, but the detector was made with "
-                f"{self.settings.face_models}: load it with the same RetinaFace weights (detector_weights=…)"
-            )
-        return finder
+        place, where = Path(path), resolve_device(device)
+        content, outcome = self._extract(place, limits)
+        found = References({}, ())
+        if references and outcome.status == "ok":
+            found = read_references(references, content, lambda other: self._extract(other, limits))
+            for sentence in found.refused:
+                logger.warning("%s", sentence)
+        people = self._examine_people(outcome, where, found.faces)
+        scored = self._outcome(outcome, people)
+        if self.settings.compares_videos and scored.status == "abstained" and found.refused:
+            scored = replace(scored, reason="; ".join((scored.reason, *found.refused)))
+        comparison = None
+        if people and found.faces and not self.settings.compares_videos:
+            comparison = self._compare(people[0], found.faces, where)
+        judgement = Judgement(
+            path=str(path),
+            outcome=scored,
+            score_name=self.settings.verdict,
+            people=_persons(outcome, people),
+            false_positive_rate=None if self.calibration is None else self.calibration.stated_false_positive_rate,
+            sha256=content,
+            video=outcome.video,
+            frames_sampled=outcome.frames_sampled,
+            comparison=comparison,
+            cautions=tuple(self._cautions(place, outcome, found, comparison)) if scored.status == "scored" else (),
+        )
+        return VideoExamination(judgement, people)
 
     def score_extraction(
         self, outcome: Extraction, device: torch.device, references: Mapping[str, Sequence[FaceRecord]] | None = None
@@ -214,32 +257,117 @@ class Detector:
             device: where the network runs.
             references: for a detector that compares videos: by content, faces of the main person in other videos.
         """
+        return self._outcome(outcome, self._examine_people(outcome, device, references or {}))
+
+    def _extract(self, path: Path, limits: InputLimits) -> tuple[str, Extraction]:
+        """The sha256 of a file, empty where there is none or it is too large, and its faces."""
+        finder = getattr(self._of_thread, "finder", None)
+        if finder is None:
+            finder = self._of_thread.finder = self._build_finder()
+        try:
+            limits.check_file(path)
+        except InputLimitError as error:
+            return "", Extraction("refused", str(error), frames_sampled=0)
+        content = _digest(path) if path.is_file() else ""
+        media: Media = "photo" if path.suffix.lower() in PHOTO_SUFFIXES else "video"
+        settings = self.settings
+        return content, extract_faces(path, content, settings.extraction, settings.faces, finder, media, limits=limits)
+
+    def _build_finder(self) -> FaceFinder:
+        finder = build_face_finder(self.settings.faces)
+        if finder.fingerprint_parts() != self.settings.face_models:
+            raise ArtefactError(
+                f"the face models here are {finder.fingerprint_parts()}, but the detector was made with "
+                f"{self.settings.face_models}: load it with the same RetinaFace weights (detector_weights=…)"
+            )
+        return finder
+
+    def _outcome(self, outcome: Extraction, people: Sequence[PersonExamination]) -> VideoScore:
         if outcome.status != "ok":
             return VideoScore(STATUS_WITHOUT_FACES[outcome.status], f"{outcome.status}: {outcome.reason}")
-        if self.settings.compares_videos:
-            return self._score_against([face for face in outcome.faces if face.track_id == 0], device, references or {})
-        scores = []
-        for track_id, faces in judged_tracks(outcome, self.settings.faces, self.settings.pairs).items():
-            embedded = embed_crops(self.backbone, [face.crop_jpeg for face in faces], len(faces), device)
-            score = self.score_faces([face.face_id for face in faces], embedded.features, embedded.fake_probability)
-            scores.append(replace(score, track_id=track_id))
-        return most_anomalous(scores)
+        return most_anomalous([person.examination.score for person in people])
 
-    def _score_against(
+    def _examine_people(
+        self, outcome: Extraction, device: torch.device, references: Mapping[str, Sequence[FaceRecord]]
+    ) -> tuple[PersonExamination, ...]:
+        if outcome.status != "ok":
+            return ()
+        if self.settings.compares_videos:
+            return (self._examine_against([face for face in outcome.faces if face.track_id == 0], device, references),)
+        people = []
+        for track_id, faces in judged_tracks(outcome, self.settings.faces, self.settings.pairs).items():
+            embedded = self._embed(faces, device)
+            names = [face.face_id for face in faces]
+            examined = self.examine_faces(names, embedded.features, embedded.fake_probability)
+            examined = replace(examined, score=replace(examined.score, track_id=track_id))
+            people.append(PersonExamination(examined, faces, embedded.features))
+        return tuple(people)
+
+    def _examine_against(
         self, faces: Sequence[FaceRecord], device: torch.device, references: Mapping[str, Sequence[FaceRecord]]
-    ) -> VideoScore:
+    ) -> PersonExamination:
         settings, names = self.settings, [face.face_id for face in faces]
         others = {content: [face.face_id for face in members] for content, members in references.items()}
         pairs = draw_pairs_across(names, others, settings.pairs, settings.seed)
         drawn = {partner for _, partner in pairs}
         partners = [face for members in references.values() for face in members if face.face_id in drawn]
-        embedded, compared = (
-            embed_crops(self.backbone, [face.crop_jpeg for face in group], max(len(group), 1), device)
-            for group in (faces, partners)
-        )
+        embedded, compared = self._embed(faces, device), self._embed(partners, device)
         known = [face.face_id for face in partners], compared.features
-        score = self.score_faces(names, embedded.features, embedded.fake_probability, pairs, known)
-        return most_anomalous([replace(score, track_id=0)])
+        examined = self.examine_faces(names, embedded.features, embedded.fake_probability, pairs, known)
+        examined = replace(examined, score=replace(examined.score, track_id=0))
+        return PersonExamination(examined, faces, embedded.features)
+
+    def _compare(
+        self, judged: PersonExamination, references: Mapping[str, Sequence[FaceRecord]], device: torch.device
+    ) -> ReferenceComparison:
+        """The judged person against the references, and each reference against the others.
+
+        Pairs across files vary more than those of one video, on which the detector was calibrated. So the comparison
+        has a p-value of its own: the judged file's rank among the references, which are exchangeable with it where it
+        is real (Vovk, Gammerman & Shafer 2005).
+        """
+        names: dict[str, list[str]] = {"": list(judged.examination.face_ids)}
+        features = {"": judged.features}
+        for content, faces in references.items():
+            names[content] = [face.face_id for face in faces]
+            features[content] = self._embed(faces, device).features
+        everyone = [name for members in names.values() for name in members]
+        stacked = np.vstack([features[content] for content in names])
+        config = self.settings.pairs.model_copy(update={"relation": "reference"})
+
+        def against_references(content: str) -> tuple[float, int]:
+            others = {other: names[other] for other in references if other != content}
+            pairs = draw_pairs_across(names[content], others, config, self.settings.seed)
+            return video_score(self.log_likelihood(everyone, stacked, pairs)), len(pairs)
+
+        score, count = against_references("")
+        p_value = None
+        if len(references) > 1:
+            higher = sum(against_references(content)[0] >= score for content in references)
+            p_value = (1 + higher) / (len(references) + 1)
+        return ReferenceComparison(score, p_value, len(references), count)
+
+    def _embed(self, faces: Sequence[FaceRecord], device: torch.device) -> EmbeddedCrops:
+        return embed_crops(self.backbone, [face.crop_jpeg for face in faces], max(len(faces), 1), device)
+
+    def _cautions(
+        self, path: Path, outcome: Extraction, found: References, comparison: ReferenceComparison | None
+    ) -> Iterator[str]:
+        """Why the verdict on a scored file may not hold, a sentence each."""
+        main = [face for face in outcome.faces if face.track_id == 0]
+        if outcome.video is not None and shows_one_picture([face.crop_jpeg for face in main]):
+            yield "the main person's face hardly changes: a still picture has no change to judge"
+        if self.conditions is not None:
+            values = measure_faces([side_px(face) for face in main], [face.sharpness for face in main])
+            if (video := outcome.video) is not None:
+                size_bytes = path.stat().st_size
+                values |= measure_video(video.width, video.height, video.frames, video.fps, size_bytes)
+            yield from self.conditions.unlike(values)
+        if self.calibration is not None and self.calibration.warning is not None:
+            yield self.calibration.warning
+        yield from found.refused
+        if comparison is not None and comparison.p_value is None:
+            yield "one reference alone cannot say how much real footage of this person varies: give two or more"
 
     def score_faces(
         self,
@@ -330,6 +458,23 @@ class Detector:
         """The (P,) log-likelihoods of the given pairs of faces; see `DensityModel.log_likelihood`."""
         vectors = differences(face_ids, features, pairs, self.settings.combination, self.settings.l2_normalise)
         return self.density.log_likelihood(vectors)
+
+
+def _persons(outcome: Extraction, people: Sequence[PersonExamination]) -> tuple[Person, ...]:
+    """Everybody who was tracked; those who were not judged say why."""
+    if outcome.status != "ok":
+        return ()
+    scores = {person.examination.score.track_id: person.examination.score for person in people}
+    tracks: dict[int, list[FaceRecord]] = {}
+    for face in outcome.faces:
+        tracks.setdefault(face.track_id, []).append(face)
+    persons = []
+    for track_id, faces in sorted(tracks.items()):
+        share = faces[0].track_share
+        passing = f"seen in {len(faces)} frames, {share:.0%} of those looked at: too few to be judged"
+        score = scores.get(track_id, VideoScore("abstained", passing, track_id=track_id, faces_used=len(faces)))
+        persons.append(Person(score, faces[0].time_s, faces[-1].time_s, share))
+    return tuple(persons)
 
 
 def judged_tracks(outcome: Extraction, faces: FacesConfig, pairs: PairsConfig) -> dict[int, list[FaceRecord]]:

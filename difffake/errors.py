@@ -26,6 +26,10 @@ class TruncatedVideoError(VideoError):
         self.expected_frames = expected_frames
 
 
+class InputLimitError(VideoError):
+    """An input that is larger, longer or slower than the limits allow."""
+
+
 class WeightsError(DiffFakeError):
     """A weights file is missing, has another digest than stated, or does not fit its model."""
 

@@ -19,6 +19,7 @@ STATUS_WITHOUT_FACES: dict[ExtractionStatus, ScoreStatus] = {
     "few_faces": "abstained",
     "truncated": "failed",
     "unreadable": "failed",
+    "refused": "failed",
 }
 
 

@@ -22,6 +22,7 @@ from av.video.stream import VideoStream
 
 from difffake.errors import TruncatedVideoError, UnreadableVideoError
 from difffake.faces.records import RgbImage
+from difffake.limits import Deadline, InputLimits
 
 _DISPLAY_MATRIX = "DISPLAYMATRIX"
 _UNSTATED_RATE = 25  # what FFmpeg assumes of raw streams
@@ -66,19 +67,24 @@ class Frame:
     rgb: RgbImage = field(repr=False)
 
 
-def probe(path: Path) -> VideoInfo:
+def probe(path: Path, limits: InputLimits | None = None, deadline: Deadline | None = None) -> VideoInfo:
     """Count the frames of a video without decoding more than the first.
 
     Raises:
+        InputLimitError: the video is beyond the limits; told before the file is read where its header says so.
         UnreadableVideoError: no file, no video stream, no packets, or a first frame that cannot be decoded.
     """
-    first = next(_decode(path, [0]))
+    if limits is not None:
+        _check_header(path, limits)
+    first = next(_decode(path, [0], deadline))
     height, width = first.rgb.shape[:2]
     times: list[int] = []
     packets = 0
     with _open_video(path) as (container, stream):
         try:
             for packet in container.demux(stream):
+                if deadline is not None:
+                    deadline.check()
                 if packet.size == 0 or packet.is_discard:
                     continue
                 packets += 1
@@ -89,6 +95,9 @@ def probe(path: Path) -> VideoInfo:
         frames = max(packets, _frames_promised_by_a_cut_file(path, stream))
         fps = _mean_rate(times, stream)
         codec = stream.codec_context.name
+    if limits is not None:
+        limits.check_picture(width, height)
+        limits.check_length(frames, frames / fps)
     return VideoInfo(frames=frames, fps=fps, duration_s=frames / fps, width=width, height=height, codec=codec)
 
 
@@ -109,7 +118,9 @@ def sample_indices(total_frames: int, count: int) -> npt.NDArray[np.int64]:
     return (2 * np.arange(parts, dtype=np.int64) + 1) * total_frames // (2 * parts)
 
 
-def read_frames(path: Path, indices: Sequence[int] | npt.NDArray[np.int64]) -> Iterator[Frame]:
+def read_frames(
+    path: Path, indices: Sequence[int] | npt.NDArray[np.int64], deadline: Deadline | None = None
+) -> Iterator[Frame]:
     """Decode a video from its start and yield the wanted frames; decoding stops after the last of them.
 
     `indices` count presented frames from 0 and are strictly increasing.
@@ -118,11 +129,12 @@ def read_frames(path: Path, indices: Sequence[int] | npt.NDArray[np.int64]) -> I
         ValueError: indices that are negative or not strictly increasing.
         UnreadableVideoError: not a single frame could be decoded.
         TruncatedVideoError: decoding ended or failed before the last wanted frame; earlier ones have been yielded.
+        InputLimitError: the deadline has passed.
     """
     wanted = [int(index) for index in indices]
     if any(later <= earlier for earlier, later in zip([-1, *wanted], wanted, strict=False)):
         raise ValueError(f"frame indices must be non-negative and strictly increasing, not {wanted!s:.80}")
-    return _decode(path, wanted)
+    return _decode(path, wanted, deadline)
 
 
 def write_video(path: Path, frames: Iterable[RgbImage], fps: float, crf: int) -> None:
@@ -227,7 +239,7 @@ def _check_encodable(rgb: RgbImage) -> None:
         raise ValueError(f"frames must be (H, W, 3) with even H and W (4:2:0 halves them), not {rgb.shape}")
 
 
-def _decode(path: Path, wanted: list[int]) -> Iterator[Frame]:
+def _decode(path: Path, wanted: list[int], deadline: Deadline | None = None) -> Iterator[Frame]:
     if not wanted:
         return
     pending = set(wanted)
@@ -238,6 +250,8 @@ def _decode(path: Path, wanted: list[int]) -> Iterator[Frame]:
         failure: av.error.FFmpegError | None = None
         try:
             for frame in container.decode(stream):
+                if deadline is not None:
+                    deadline.check()
                 index, decoded = decoded, decoded + 1
                 if index == 0:
                     start_s = frame.time
@@ -260,6 +274,16 @@ def _decode(path: Path, wanted: list[int]) -> Iterator[Frame]:
 
 def _elapsed_s(start_s: float | None, time_s: float | None, untimed_s: float) -> float:
     return untimed_s if start_s is None or time_s is None else time_s - start_s
+
+
+def _check_header(path: Path, limits: InputLimits) -> None:
+    """Look at what the header claims: enough to refuse by, never enough to accept by."""
+    limits.check_file(path)
+    with _open_video(path) as (container, stream):
+        if stream.width and stream.height:
+            limits.check_picture(stream.width, stream.height)
+        if container.duration is not None:
+            limits.check_length(stream.frames, container.duration / av.time_base)
 
 
 @contextmanager

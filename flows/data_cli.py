@@ -241,7 +241,7 @@ def maintain(
 def _statuses(retry: list[str] | None) -> list[Any]:
     from difffake.faces.records import ExtractionStatus
 
-    allowed = [status for status in get_args(ExtractionStatus) if status != "ok"]
+    allowed = [status for status in get_args(ExtractionStatus) if status not in ("ok", "refused")]
     for status in retry or ():
         if status not in allowed:
             raise typer.BadParameter(f"{status!r} is none of {', '.join(allowed)}", param_hint="--retry")

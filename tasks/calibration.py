@@ -11,7 +11,9 @@ from difffake.backbone.checkpoints import load_weights
 from difffake.config import ScoreName
 from difffake.detector import DENSITY, Detector
 from difffake.differential import calibration
+from difffake.differential import conditions as conditions_module
 from difffake.differential.calibration import Calibration, fit_calibration
+from difffake.differential.conditions import ConditionName, Conditions, measure_faces, measure_video
 from difffake.errors import CalibrationError
 from difffake.evaluation.figures import calibration_figure
 from difffake.scores import SCORE_NAMES, VideoScore
@@ -49,7 +51,7 @@ def calibrate(
         "calibrated_on": digest_of_judged(experiment, faces, selected),
         "settings": settings.model_dump(mode="json", exclude={"faces"}),
     }
-    versions = (calibration.STAGE_VERSION, detector_module.STAGE_VERSION)
+    versions = (calibration.STAGE_VERSION, conditions_module.STAGE_VERSION, detector_module.STAGE_VERSION)
     name = fingerprint(STAGE, versions, config.calibration, inputs)
     store = experiment.home.artefacts
     found = store.find(STAGE, name)
@@ -64,13 +66,19 @@ def calibrate(
         uncalibrated = Detector(settings, network, density, fusion)
         outcomes |= score_videos(experiment, uncalibrated, embeddings.fingerprint, some, selected)
     calibrations = _calibrations(outcomes, settings.verdict, config.calibration.false_positive_rate)
-    detector = Detector(settings, network, densities.density, fusion, calibrations, _provenance(experiment, inputs))
+    provenance = _provenance(experiment, inputs)
+    conditions = _conditions(
+        experiment, extraction, [key for key, outcome in outcomes.items() if outcome.score is not None]
+    )
+    detector = Detector(settings, network, densities.density, fusion, calibrations, provenance, conditions)
     facts = _facts(experiment, outcomes, calibrations[settings.verdict])
     with store.staging(STAGE, name) as folder:
         detector.save(folder, weights, store.require(DENSITY_STAGE, fitted.fingerprint).path(DENSITY))
         calibration_figure(calibrations[settings.verdict], []).savefig(folder / FIGURE, dpi=150)
         scores = {score_name: made_of.to_json() for score_name, made_of in calibrations.items()}
-        content = fingerprint(STAGE, versions, None, inputs | {"calibration": scores})
+        content = fingerprint(
+            STAGE, versions, None, inputs | {"calibration": scores, "conditions": conditions.to_json()}
+        )
         artefact = store.publish(folder, STAGE, name, facts, content)
     return made(STAGE, name, artefact, _summary(facts))
 
@@ -94,6 +102,28 @@ def _calibrations(
             f"calibration.verdict to one of {', '.join(calibrations) or 'no score at all: see the outcomes above'}"
         )
     return calibrations
+
+
+def _conditions(experiment: Experiment, extraction: str, video_keys: list[str]) -> Conditions:
+    """Under which the calibration videos were recorded, by their main persons' faces and their files."""
+    columns = ["video_key", "sha256", "width_px", "height_px", "frames", "fps", "size_bytes", "media"]
+    videos = experiment.lake.read(TableName.VIDEOS, columns, {"video_key": video_keys}).to_pylist()
+    where = {"video_sha256": sorted({video["sha256"] for video in videos}), "extraction": [extraction], "track_id": [0]}
+    faces: dict[str, list[tuple[float, float]]] = {}
+    for face in experiment.lake.read(TableName.FACES, ["video_sha256", "bbox_xyxy_px", "sharpness"], where).to_pylist():
+        left, top, right, bottom = face["bbox_xyxy_px"]
+        faces.setdefault(face["video_sha256"], []).append(((right - left + bottom - top) / 2, face["sharpness"]))
+    return Conditions.of(_recorded(video, faces[video["sha256"]]) for video in videos)
+
+
+def _recorded(video: dict[str, Any], faces: list[tuple[float, float]]) -> dict[ConditionName, float]:
+    sides_px, sharpness = zip(*faces, strict=True)
+    values = measure_faces(sides_px, sharpness)
+    if video["media"] == "video" and video["frames"]:
+        values |= measure_video(
+            video["width_px"], video["height_px"], video["frames"], video["fps"], video["size_bytes"]
+        )
+    return values
 
 
 def _facts(experiment: Experiment, outcomes: Mapping[str, VideoScore], fitted: Calibration) -> dict[str, Any]:

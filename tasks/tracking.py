@@ -33,9 +33,14 @@ _NOT_IN_A_METRIC_NAME = re.compile(r"[^\w :-]")
 
 def connect(experiment: Experiment) -> MlflowClient:
     """A client of the work folder's tracking store, which is made if need be."""
-    os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
-    mlflow.set_tracking_uri(experiment.home.mlflow_uri)
+    use_store(experiment.home.mlflow_uri)
     return MlflowClient()
+
+
+def use_store(uri: str) -> None:
+    """Make a tracking store, and the registry in it, the one MLflow talks to."""
+    os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+    mlflow.set_tracking_uri(uri)
 
 
 def run_url(experiment: Experiment, run_id: str) -> str:

@@ -15,16 +15,14 @@ from typing import Any, Literal, Protocol
 from data_catalog.storage import Folder, SourceFile
 from difffake.config import Role, SplitName
 from difffake.errors import DataError
+from difffake.media import VIDEO_SUFFIXES, Media
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv", ".ts"})
-PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 _UNFINISHED_SUFFIXES = frozenset({".part", ".partial", ".crdownload", ".download", ".tmp", ".aria2", ".filepart"})
 # Read me files, checksums, thumbnails of file managers: there to be left alone, not worth a report.
 _BESIDE_THE_POINT = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
 
 Split = Literal["train", "val", "test"]
 Label = Literal["real", "fake"]
-Media = Literal["video", "photo"]
 Roles = Mapping[Role, tuple[SplitName, ...]]
 
 OFFICIAL_SPLITS: Roles = {

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from data_catalog.datasets.base import (
-    PHOTO_SUFFIXES,
     Fields,
     Roles,
     Scan,
@@ -17,6 +16,7 @@ from data_catalog.datasets.base import (
 )
 from data_catalog.storage import Folder, SourceFile
 from difffake.errors import DataError
+from difffake.media import PHOTO_SUFFIXES
 
 _VALIDATION_AND_TEST: Roles = {"test": ("val", "test")}
 _SPLIT_WORDS: Mapping[str, Split] = {

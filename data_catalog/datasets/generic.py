@@ -6,9 +6,7 @@ from pathlib import PurePosixPath
 from typing import get_args
 
 from data_catalog.datasets.base import (
-    PHOTO_SUFFIXES,
     TEST_EVERYTHING,
-    VIDEO_SUFFIXES,
     Fields,
     Label,
     Scan,
@@ -23,6 +21,7 @@ from data_catalog.datasets.base import (
 )
 from data_catalog.storage import Folder, SourceFile
 from difffake.errors import DataError
+from difffake.media import PHOTO_SUFFIXES, VIDEO_SUFFIXES
 
 _METADATA = "metadata.csv"
 _COLUMNS = ("path", "label", "identity", "split", "method")

@@ -1,7 +1,6 @@
 """A collection of real photos with one folder per person, as Labeled Faces in the Wild has it."""
 
 from data_catalog.datasets.base import (
-    PHOTO_SUFFIXES,
     Fields,
     Roles,
     Scan,
@@ -11,6 +10,7 @@ from data_catalog.datasets.base import (
     scan_files,
 )
 from data_catalog.storage import Folder, SourceFile
+from difffake.media import PHOTO_SUFFIXES
 
 _TRAIN: Roles = {"train": ("none",)}
 

@@ -7,27 +7,25 @@ the process has called ``cv2.setNumThreads(1)``, as workers do at their start; t
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from difffake.config import FacesConfig
-from difffake.errors import TruncatedVideoError, UnreadableVideoError
+from difffake.errors import InputLimitError, TruncatedVideoError, UnreadableVideoError
 from difffake.faces.crops import cut_crop
 from difffake.faces.finder import FaceFinder
 from difffake.faces.records import Affine, Extraction, ExtractionStatus, FaceRecord, RgbImage, face_id
 from difffake.faces.tracks import Sighting, group_tracks, sight
+from difffake.limits import Deadline, InputLimits
+from difffake.media import Media
 from difffake.perturbations.perturbation import Perturbation, perturb_frames, read_perturbed_frames
 from difffake.photo import read_photo
-from difffake.video import Frame, probe, read_frames, sample_indices
+from difffake.video import Frame, VideoInfo, probe, read_frames, sample_indices
 
 # Bump when extraction yields other records for the same video, configuration and weights.
 STAGE_VERSION = 1
-
-
-Media = Literal["video", "photo"]
 
 
 def extract_faces(
@@ -38,6 +36,7 @@ def extract_faces(
     finder: FaceFinder,
     media: Media = "video",
     perturbation: Perturbation | None = None,
+    limits: InputLimits | None = None,
 ) -> Extraction:
     """Faces of evenly spaced frames of a video, or of a photo, with one status; perturbed before detection, if wanted.
 
@@ -46,44 +45,63 @@ def extract_faces(
     - no_face: none in any sampled frame.
     - truncated: the video breaks off before the last sampled frame; faces up to there are kept.
     - unreadable: not a single frame could be decoded.
+    - refused: beyond the limits, if there are any.
 
     Faces are ordered by frame, then track.
     """
+    deadline = limits.start() if limits is not None else None
+    video: VideoInfo | None = None
     try:
-        total_frames = 1 if media == "photo" else probe(path).frames
         if media == "photo":
-            frames = _photo(path, video_sha256, perturbation)
+            frames = _photo(path, video_sha256, perturbation, limits)
         else:
-            frames = _sampled(path, video_sha256, sample_indices(total_frames, config.frames_per_video), perturbation)
-        seen, loss = _look_at_all(frames, total_frames, config, finder)
+            video = probe(path, limits, deadline)
+            indices = sample_indices(video.frames, config.frames_per_video)
+            frames = _sampled(path, video_sha256, indices, perturbation, deadline)
+        seen, loss = _look_at_all(frames, video.frames if video else 1, config, finder, deadline)
     except UnreadableVideoError as error:
         return Extraction("unreadable", str(error).removeprefix(f"{path}: "), frames_sampled=0)
+    except InputLimitError as error:
+        return Extraction("refused", str(error), frames_sampled=0, video=video)
     faces = _records(seen, video_sha256, extraction_fingerprint)
     status, reason = _outcome(faces, len(seen), loss, 1 if media == "photo" else config.min_faces)
-    return Extraction(status, reason, frames_sampled=len(seen), faces=faces)
+    return Extraction(status, reason, frames_sampled=len(seen), faces=faces, video=video)
 
 
 def _sampled(
-    path: Path, video_sha256: str, indices: npt.NDArray[np.int64], perturbation: Perturbation | None
+    path: Path,
+    video_sha256: str,
+    indices: npt.NDArray[np.int64],
+    perturbation: Perturbation | None,
+    deadline: Deadline | None,
 ) -> Iterator[Frame]:
     if perturbation is None:
-        return read_frames(path, indices)
+        return read_frames(path, indices, deadline)
     return read_perturbed_frames(path, indices.tolist(), perturbation, video_sha256)
 
 
-def _photo(path: Path, video_sha256: str, perturbation: Perturbation | None) -> Iterator[Frame]:
-    frames = iter([Frame(0, 0.0, read_photo(path))])
+def _photo(
+    path: Path, video_sha256: str, perturbation: Perturbation | None, limits: InputLimits | None
+) -> Iterator[Frame]:
+    if limits is not None:
+        limits.check_file(path)
+    rgb = read_photo(path)
+    if limits is not None:
+        limits.check_picture(rgb.shape[1], rgb.shape[0])
+    frames = iter([Frame(0, 0.0, rgb)])
     return frames if perturbation is None else perturb_frames(frames, perturbation, video_sha256)
 
 
 def _look_at_all(
-    frames: Iterator[Frame], total_frames: int, config: FacesConfig, finder: FaceFinder
+    frames: Iterator[Frame], total_frames: int, config: FacesConfig, finder: FaceFinder, deadline: Deadline | None
 ) -> tuple[list["_SeenFrame"], str]:
     """What each frame shows, and what was lost of a damaged file, in words."""
     seen: list[_SeenFrame] = []
     try:
         for frame in frames:
             seen.append(_look(frame, config, finder))
+            if deadline is not None:
+                deadline.check()
     except TruncatedVideoError as error:
         return seen, f"decoded {error.decoded_frames} of {total_frames} frames: the file is cut or damaged"
     return seen, ""

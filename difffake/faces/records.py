@@ -3,12 +3,15 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-ExtractionStatus = Literal["ok", "no_face", "few_faces", "truncated", "unreadable"]
+if TYPE_CHECKING:
+    from difffake.video import VideoInfo
+
+ExtractionStatus = Literal["ok", "no_face", "few_faces", "truncated", "unreadable", "refused"]
 
 FloatArray = npt.NDArray[np.float32]
 Affine = npt.NDArray[np.float64]
@@ -48,12 +51,16 @@ class FaceRecord:
 
 @dataclass(frozen=True)
 class Extraction:
-    """The outcome for one video: always exactly one status, with a reason unless it is ok."""
+    """The outcome for one video: always exactly one status, with a reason unless it is ok.
+
+    `video` says what the file holds; None for photos, and where it could not be read.
+    """
 
     status: ExtractionStatus
     reason: str
     frames_sampled: int
     faces: tuple[FaceRecord, ...] = field(default=(), repr=False)
+    video: "VideoInfo | None" = field(default=None, compare=False)
 
 
 def face_id(video_sha256: str, extraction_fingerprint: str, frame_index: int, track_id: int) -> str:

@@ -9,65 +9,29 @@ import torch
 
 from difffake.backbone.checkpoints import save_weights
 from difffake.backbone.embed import embed_crops
-from difffake.backbone.embedder import build_backbone
-from difffake.config import BackboneConfig, FacesConfig, PairsConfig, Relation
-from difffake.detector import CALIBRATION, DENSITY, FUSION, MANIFEST, WEIGHTS, Detector, Settings
-from difffake.differential.calibration import fit_calibration
+from difffake.config import PairsConfig, Relation
+from difffake.detector import CALIBRATION, DENSITY, FUSION, WEIGHTS, Detector
 from difffake.differential.combination import differences
 from difffake.differential.density import GaussianMixtureDensity
-from difffake.differential.fusion import Fusion
-from difffake.differential.pairs import draw_pairs, draw_pairs_across
+from difffake.differential.pairs import draw_pairs_across
 from difffake.errors import ArtefactError, DataError
 from difffake.faces.extraction import extract_faces
 from difffake.faces.finder import build_face_finder
 from difffake.faces.records import FaceRecord
+from difffake.locations import MANIFEST
 from difffake.video import write_video
+from tests.helpers.detector import FUSED, NAMES, SETTINGS, embeddings, face_clip, saved_detector, small_detector
 from tests.helpers.media import astronaut_rgb
-
-SETTINGS = Settings(
-    faces=FacesConfig(detector="blazeface", frames_per_video=6, crop_size_px=64),
-    pairs=PairsConfig(),
-    combination="squared",
-    l2_normalise=True,
-    verdict="differential",
-    seed=3,
-    extraction="test",
-    face_models=build_face_finder(FacesConfig(detector="blazeface")).fingerprint_parts(),
-)
-FUSED = Fusion(centres=(1.0, -2.0), scales=(2.0, 4.0), weights=(3.0, 0.5), reals=12, pseudo_fakes=48)
-NAMES = [f"face{number}" for number in range(20)]
-
-
-def embeddings(seed: int, count: int, width: int) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=(count, width)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
 def detector() -> Detector:
-    config = BackboneConfig(model="test_efficientnet", pretrained="none", input_size_px=64, device="cpu")
-    backbone = build_backbone(config, seed=0)
-    width = backbone.embedding_dim
-    pairs = draw_pairs(NAMES, SETTINGS.pairs, SETTINGS.seed)
-    training = [differences(NAMES, embeddings(seed, 20, width), pairs, "squared", True) for seed in range(20)]
-    density = GaussianMixtureDensity(components=2, covariance="diag", covariance_floor=1e-6).fit(np.vstack(training))
-    uncalibrated = Detector(SETTINGS, backbone, density)
-    scores = []
-    for seed in range(100, 120):
-        scored = uncalibrated.score_faces(NAMES, embeddings(seed, 20, width), np.full(20, 0.5, np.float32))
-        assert scored.score is not None
-        scores.append(scored.score)
-    calibrations = {"differential": fit_calibration(scores, 0.05), "fusion": fit_calibration([-1.0, 4.0], 0.05)}
-    return Detector(SETTINGS, backbone, density, FUSED, calibrations, {"made": "in a test"})
+    return small_detector()
 
 
 @pytest.fixture
 def folder(detector: Detector, tmp_path: Path) -> Path:
-    folder = tmp_path / "detector"
-    folder.mkdir()
-    save_weights(detector.backbone, tmp_path / "weights")
-    detector.density.save(tmp_path / "density")
-    detector.save(folder, tmp_path / "weights", tmp_path / "density")
-    return folder
+    return saved_detector(detector, tmp_path)
 
 
 def test_the_score_is_minus_the_mean_log_likelihood_of_the_differences(detector: Detector) -> None:
@@ -197,13 +161,6 @@ def like(detector: Detector, **changes: Any) -> Detector:
     return Detector(settings, detector.backbone, detector.density, None, detector.calibrations)
 
 
-def clip(path: Path, start: int) -> Path:
-    """Eight frames of a face that moves; the start is where it is first."""
-    face = astronaut_rgb()[0:256, 100:356]
-    write_video(path, [np.roll(face, start + 3 * step, axis=1) for step in range(8)], fps=8, crf=18)
-    return path
-
-
 def test_single_embeddings_score_minus_the_mean_log_likelihood_of_the_faces(detector: Detector, tmp_path: Path) -> None:
     width = detector.backbone.embedding_dim
     density = GaussianMixtureDensity(components=2, covariance="diag", covariance_floor=1e-4).fit(
@@ -226,13 +183,13 @@ def test_single_embeddings_score_minus_the_mean_log_likelihood_of_the_faces(dete
     single.save(folder, tmp_path / "weights", tmp_path / "density")
     loaded = Detector.load(folder)
     assert loaded.score_faces(NAMES, features, np.full(20, 0.5, np.float32)) == scored
-    good = loaded.score(clip(tmp_path / "face.mp4", 0), device="cpu")
+    good = loaded.score(face_clip(tmp_path / "face.mp4", 0), device="cpu")
     assert (good.status, good.faces_used, good.pairs_used) == ("scored", 6, 0)
 
 
 def test_a_detector_that_compares_videos_abstains_without_references(detector: Detector, tmp_path: Path) -> None:
     across = like(detector, pairs=PairsConfig(relation="cross_video"))
-    outcome = across.score(clip(tmp_path / "judged.mp4", 0), device="cpu")
+    outcome = across.score(face_clip(tmp_path / "judged.mp4", 0), device="cpu")
 
     assert (outcome.status, outcome.score, outcome.faces_used) == ("abstained", None, 6)
     assert "give some as references" in outcome.reason
@@ -244,8 +201,8 @@ def test_references_are_extracted_embedded_and_compared_by_the_rule(
 ) -> None:
     config = PairsConfig(relation=relation, references=2)
     across = like(detector, pairs=config)
-    judged = clip(tmp_path / "judged.mp4", 0)
-    references = [clip(tmp_path / f"reference{n}.mp4", 20 * n) for n in (1, 2, 3)]
+    judged = face_clip(tmp_path / "judged.mp4", 0)
+    references = [face_clip(tmp_path / f"reference{n}.mp4", 20 * n) for n in (1, 2, 3)]
     scored = across.score(judged, "cpu", references)
 
     faces: dict[str, list[FaceRecord]] = {}
@@ -265,7 +222,8 @@ def test_references_are_extracted_embedded_and_compared_by_the_rule(
 
     assert scored.score == pytest.approx(-detector.density.log_likelihood(vectors).mean(), rel=1e-4)
     assert scored.pairs_used == len(pairs) == len(bases) * (1 if relation == "cross_video" else 2)
-    assert (scored.status, scored.faces_used, scored.track_id, scored.tracks_judged) == ("scored", 6, 0, 1)
+    assert (scored.status, scored.faces_used) == ("scored", 6)
+    assert (scored.outcome.track_id, scored.outcome.tracks_judged, scored.comparison) == (0, 1, None)
     assert across.score(judged, "cpu", references[::-1]) == scored
 
 
@@ -273,7 +231,7 @@ def test_copies_of_the_video_and_files_without_a_face_are_no_references(
     detector: Detector, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     across = like(detector, pairs=PairsConfig(relation="cross_video"))
-    judged = clip(tmp_path / "judged.mp4", 0)
+    judged = face_clip(tmp_path / "judged.mp4", 0)
     copy = tmp_path / "copy.mp4"
     copy.write_bytes(judged.read_bytes())
     unusable = [copy, tmp_path / "missing.mp4"]
@@ -283,14 +241,42 @@ def test_copies_of_the_video_and_files_without_a_face_are_no_references(
     assert "copy.mp4 is no reference: it is the judged video itself" in outcome.reason
     assert "missing.mp4 is no reference (unreadable" in outcome.reason
     caplog.clear()
-    good = clip(tmp_path / "good.mp4", 30)
-    assert across.score(judged, "cpu", [*unusable, good]) == across.score(judged, "cpu", [good])
+    good = face_clip(tmp_path / "good.mp4", 30)
+    with_unusable, alone = (across.score(judged, "cpu", some) for some in ([*unusable, good], [good]))
+    assert with_unusable.outcome == alone.outcome
+    assert set(with_unusable.cautions) - set(alone.cautions) == {
+        sentence for sentence in with_unusable.cautions if "is no reference" in sentence
+    }
     assert "copy.mp4 is no reference" in caplog.text
 
 
-def test_references_for_a_detector_that_judges_a_video_alone_are_refused(detector: Detector, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"1 reference videos .* pairs\.relation"):
-        detector.score(tmp_path / "any.mp4", references=[tmp_path / "other.mp4"])
+def test_references_beside_a_detector_that_judges_a_video_alone_are_compared_with_each_other(
+    detector: Detector, tmp_path: Path
+) -> None:
+    judged = face_clip(tmp_path / "judged.mp4", 0)
+    references = [face_clip(tmp_path / f"reference{n}.mp4", 20 * n) for n in (1, 2, 3)]
+    alone, compared = detector.score(judged, "cpu"), detector.score(judged, "cpu", references)
+    assert compared.outcome == alone.outcome
+    assert alone.comparison is None
+    assert compared.comparison is not None
+
+    # By hand: every file against the others, and the judged one's rank among them.
+    across = like(detector, pairs=SETTINGS.pairs.model_copy(update={"relation": "reference"}))
+    expected = across.score(judged, "cpu", references)
+    assert compared.comparison.score == pytest.approx(expected.score, rel=1e-4)
+    assert (compared.comparison.pairs, compared.comparison.references) == (expected.pairs_used, 3)
+    among = [across.score(one, "cpu", [other for other in references if other != one]).score for one in references]
+    assert expected.score is not None
+    higher = sum(score is not None and score >= expected.score for score in among)
+    assert compared.comparison.p_value == (1 + higher) / 4
+
+    single = detector.score(judged, "cpu", references[:1])
+    assert single.comparison is not None
+    assert single.comparison.p_value is None
+    assert any("give two or more" in caution for caution in single.cautions)
+
+
+def test_a_detector_that_judges_faces_singly_refuses_references(detector: Detector, tmp_path: Path) -> None:
     single = like(detector, features="embedding", pairs=PairsConfig(relation="reference"))
-    with pytest.raises(DataError, match="by its own faces"):
+    with pytest.raises(DataError, match="every face singly"):
         single.score(tmp_path / "any.mp4", references=[tmp_path / "other.mp4"])

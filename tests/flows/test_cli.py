@@ -22,7 +22,19 @@ def call(*arguments: str) -> subprocess.CompletedProcess[str]:
         (),
         *(
             (name,)
-            for name in ("run", "ablate", "demo", "ui", "config", "datasets", "refresh", "catalog", "sql", "maintain")
+            for name in (
+                "run",
+                "score",
+                "ablate",
+                "demo",
+                "ui",
+                "config",
+                "datasets",
+                "refresh",
+                "catalog",
+                "sql",
+                "maintain",
+            )  # fmt: skip
         ),
     ],
 )

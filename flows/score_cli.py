@@ -1,0 +1,190 @@
+"""The command that scores videos."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from data_catalog.home import DEFAULT_HOME
+from difffake.limits import InputLimits
+from flows.options import HomeOption, console, place_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from difffake.judgement import Judgement
+
+EXIT_SOME_NOT_SCORED = 2
+
+_DEFAULTS = InputLimits()
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(score)
+
+
+def score(
+    places: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH…", help="Videos, folders, patterns ('clips/*.mp4'), file:// or s3:// URIs."),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            help="Detector folder, models:/difffake@champion, models:/difffake/3; default: the work folder's champion.",
+        ),
+    ] = None,
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reference",
+            metavar="VIDEO|FOLDER",
+            help="Trusted footage or photos of the same person, to compare the main person with; repeat for several.",
+        ),
+    ] = None,
+    form: Annotated[
+        Literal["table", "json", "csv", "parquet"] | None,
+        typer.Option("--format", help="Of the result; default: by the suffix of --out, else a table."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="File for the result instead of the terminal.")] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="DIR", help="Write one self-contained HTML page a video here.")
+    ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the network runs.")
+    ] = "auto",
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="RetinaFace weights file, for a detector made with RetinaFace.")
+    ] = None,
+    max_duration_s: Annotated[
+        float, typer.Option("--max-duration", metavar="SECONDS", min=0, help="Refuse longer videos; 0: no limit.")
+    ] = _DEFAULTS.max_duration_s or 0,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=0, help="Give up on a video then; 0: never.")
+    ] = _DEFAULTS.timeout_s or 0,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Say of every person in a video how natural their face changes: score, p-value, verdict.
+
+    The p-value is the share of real videos that score as high; the verdict accuses at most the stated share of real
+    videos. Exit code: 0 all scored, 2 some not scored (each row says why), 1 error.
+    """
+    chosen = _format_of(form, out)
+    limits = _DEFAULTS.model_copy(update={"max_duration_s": max_duration_s or None, "timeout_s": timeout_s or None})
+    inputs, references = _inputs(places, reference or [])
+
+    from tasks.models import find_detector
+
+    folder = find_detector(model, place_of(home, None))
+    from rich.progress import Progress
+
+    from difffake.detector import Detector
+    from tasks.score_files import encode, examine_files
+    from tasks.video_report import write_video_report
+
+    detector = Detector.load(folder, weights)
+    judgements = []
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("scoring", total=len(inputs))
+        for examined in examine_files(detector, inputs, references, device, limits):
+            judgements.append(examined.judgement)
+            if report is not None:
+                page = write_video_report(report, examined, detector, folder, device)
+                console.print(f"report {page}", markup=False)
+            progress.advance(bar)
+    if chosen == "table":
+        _print_table(judgements, out)
+    elif out is not None:
+        _write(out, encode(judgements, chosen))
+    else:
+        sys.stdout.buffer.write(encode(judgements, chosen))
+    missing = sum(judgement.status != "scored" for judgement in judgements)
+    console.print(f"{len(judgements) - missing} of {len(judgements)} scored")
+    if missing:
+        raise typer.Exit(EXIT_SOME_NOT_SCORED)
+
+
+def _inputs(places: list[str], reference: list[str]) -> tuple[list, list[Path]]:
+    from tasks.score_inputs import expand_inputs, reference_files
+
+    return expand_inputs(places), [path for place in reference for path in reference_files(place)]
+
+
+def _format_of(form: str | None, out: Path | None) -> Literal["table", "json", "csv", "parquet"]:
+    by_suffix = {".json": "json", ".csv": "csv", ".parquet": "parquet"}
+    chosen = form or by_suffix.get(out.suffix.lower() if out else "", "table")
+    if chosen == "parquet" and out is None:
+        raise typer.BadParameter("parquet is no text: name a file with --out", param_hint="--format")
+    return chosen
+
+
+def _print_table(judgements: "list[Judgement]", out: Path | None) -> None:
+    from rich.console import Console
+
+    if out is None:
+        _print_to(Console(highlight=False, markup=False), judgements)
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("w", encoding="utf-8") as file:
+        _print_to(Console(file=file, width=200, highlight=False, markup=False), judgements)
+
+
+def _print_to(terminal: "Console", judgements: "list[Judgement]") -> None:
+    from rich.table import Table
+
+    folder = _common_folder([judgement.path for judgement in judgements])
+    table = Table(caption=f"below {folder}" if folder else None, caption_justify="left")
+    for name in ("file", "person", "verdict", "p-value", "score", "faces", "pairs", "reason"):
+        is_number = name in ("p-value", "score", "faces", "pairs")
+        table.add_column(name, overflow="fold", justify="right" if is_number else "left")
+    for judgement in judgements:
+        for number, row in enumerate(judgement.rows()):
+            table.add_row(
+                "" if number else row["path"].removeprefix(folder),
+                "–" if row["person"] is None else f"{row['person']}: {row['first_s']:.1f}–{row['last_s']:.1f} s",
+                row["verdict"],
+                _number(row["p_value"]),
+                _number(row["score"]),
+                str(row["faces_used"]),
+                str(row["pairs_used"]),
+                row["reason"],
+            )
+    terminal.print(table)
+    for caution, names in _cautions(judgements).items():
+        whom = "all" if len(names) == len(judgements) > 1 else ", ".join(name.removeprefix(folder) for name in names)
+        terminal.print(f"note ({whom}): {caution}")
+    rates = {judgement.false_positive_rate for judgement in judgements} - {None}
+    for rate in rates:
+        terminal.print(
+            f"p-value: share of real videos that score as high; anomalous at {rate:.1%} or less. "
+            "Higher scores are more anomalous."
+        )
+
+
+def _common_folder(paths: list[str]) -> str:
+    """What all paths begin with, up to a slash; empty for one path or nothing in common."""
+    start = os.path.commonprefix(paths) if len(paths) > 1 else ""  # noqa: RUF071 - URIs too
+    return start[: start.rfind("/") + 1] if "/" in start.strip("/") else ""
+
+
+def _cautions(judgements: "list[Judgement]") -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for judgement in judgements:
+        for caution in judgement.cautions:
+            found.setdefault(caution, []).append(judgement.path)
+    return found
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"

@@ -30,6 +30,10 @@ class InputLimitError(VideoError):
     """An input that is larger, longer or slower than the limits allow."""
 
 
+class InputRefusedError(DiffFakeError):
+    """An input that may not be opened where it was sent to."""
+
+
 class WeightsError(DiffFakeError):
     """A weights file is missing, has another digest than stated, or does not fit its model."""
 

@@ -1,7 +1,7 @@
 """What a detector says of one file: a verdict in words and numbers, by person, with what to be careful about."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Any
 
@@ -120,6 +120,10 @@ class Judgement:
     def verdict(self) -> str:
         """anomalous, not anomalous, or not judged."""
         return verdict_of(self.outcome)
+
+    def renamed(self, path: str) -> "Judgement":
+        """The same judgement of a file that is called otherwise."""
+        return replace(self, path=path)
 
     def __str__(self) -> str:
         return f"{self.path}: {self.sentence}"

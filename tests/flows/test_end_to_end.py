@@ -1,12 +1,17 @@
 """The product as its users run it: the command line, real video, real servers, real kills."""
 
+import base64
 import json
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -20,6 +25,7 @@ from data_catalog.home import Home
 from data_catalog.schemas import TableName
 from data_catalog.storage import local_path
 from difffake.detector import Detector
+from difffake.judgement import COLUMNS
 from tests.flows.conftest import BAD_VIDEOS, REPOSITORY, Bench
 
 pytestmark = [pytest.mark.xdist_group("flows"), pytest.mark.slow]
@@ -334,6 +340,24 @@ def test_a_wrong_folder_is_one_clear_message(bench: Bench, tmp_path: Path) -> No
     assert "Traceback" not in run.stderr + run.stdout
 
 
+def stored_scores(home: Path) -> dict[str, dict[str, Any]]:
+    """The scores the evaluation stored, by the path of the video."""
+    places = {row["video_key"]: str(local_path(row["uri"])) for row in table_rows(home, TableName.VIDEOS)}
+    return {places[row["video_key"]]: row for row in table_rows(home, TableName.SCORES)}
+
+
+SCORE_COLUMNS = ("score", "p_value", "differential", "fake_probability", "fusion")
+
+
+def assert_same_scores(row: Mapping[str, Any], stored_row: Mapping[str, Any]) -> None:
+    assert row["status"] == stored_row["status"]
+    for name in SCORE_COLUMNS:
+        # Batches of other sizes round otherwise; in the fusion's sum of two terms of either sign rounding adds up.
+        absolute = 1e-5 if name == "fusion" else 0.0
+        assert row[name] == pytest.approx(stored_row[name], rel=1e-6, abs=absolute), name
+    assert (row["faces_used"], row["pairs_used"]) == (stored_row["faces_used"], stored_row["pairs_used"])
+
+
 def test_the_registered_model_answers_without_pickle(
     finished: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,23 +365,88 @@ def test_the_registered_model_answers_without_pickle(
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     mlflow.set_tracking_uri(Home(home).mlflow_uri)
     model = mlflow.pyfunc.load_model("models:/difffake@champion")
-    stored_scores = {row["video_key"]: row for row in table_rows(home, TableName.SCORES)}
-    video = next(row for row in table_rows(home, TableName.VIDEOS) if row["video_key"] in stored_scores)
-    path = str(local_path(video["uri"]))
+    path, known = next(iter(stored_scores(home).items()))
     answer = model.predict(pd.DataFrame({"path": [path, "missing.mp4"]}))
+    assert tuple(answer.columns) == COLUMNS
     assert answer["status"].tolist() == ["scored", "failed"]
-    assert answer["score"][0] == pytest.approx(stored_scores[video["video_key"]]["score"], rel=1e-6)
+    assert_same_scores(answer.iloc[0], known)
     assert answer["reason"][1]
+    by_content = model.predict(pd.DataFrame({"path": ["../../etc/passwd"], "content": [Path(path).read_bytes()]}))
+    assert_same_scores(by_content.iloc[0], known)
 
 
-def test_the_detector_scores_a_file_as_the_evaluation_did(finished: tuple[Path, Any]) -> None:
+def test_evaluation_library_and_command_line_give_the_same_scores(finished: tuple[Path, Any], bench: Bench) -> None:
     home, _ = finished
+    known = stored_scores(home)
+    assert len(known) >= 4
     detector = Detector.load(next((home / "artefacts" / "calibration").iterdir()))
-    rows = table_rows(home, TableName.SCORES)
-    assert len(rows) >= 4
+    for path, row in known.items():
+        assert_same_scores(detector.score(path).rows()[0], row)
+        assert detector.score(path).outcome.tracks_judged == 1
+    run = bench.call("score", *known, "--home", str(home), "--format", "json")
+    assert run.returncode == 0, run.stderr
+    rows = json.loads(run.stdout)
+    assert [row["path"] for row in rows if row["person"] == 0] == list(known)
     for row in rows:
-        video = next(v for v in table_rows(home, TableName.VIDEOS) if v["video_key"] == row["video_key"])
-        direct = detector.score(local_path(video["uri"]))
-        assert direct.status == row["status"]
-        assert direct.score == pytest.approx(row["score"], rel=1e-6)
-        assert direct.pairs_used == row["pairs_used"]
+        if row["person"] == 0:
+            assert_same_scores(row, known[row["path"]])
+
+
+def test_a_served_model_answers_bytes_and_opens_nothing_it_was_not_told_to(
+    finished: tuple[Path, Any], tmp_path: Path
+) -> None:
+    home, _ = finished
+    path, known = next(iter(stored_scores(home).items()))
+    (tmp_path / "open").mkdir()
+    shutil.copy(path, tmp_path / "open" / "clip.mp4")
+    (tmp_path / "open" / "link.mp4").symlink_to(path)
+    content = base64.b64encode(Path(path).read_bytes()).decode()
+    with served(home, {}) as ask:
+        contents = [content, base64.b64encode(b"no video").decode(), "no base64!"]
+        refused, scored, *useless = ask([{"path": path}, *({"content": one} for one in contents), {"path": None}])
+        assert "paths are not accepted here" in refused["reason"]
+        assert_same_scores(scored, known)
+        assert [row["status"] for row in useless] == ["failed"] * 3
+        assert [row["reason"].partition(":")[0] for row in useless] == ["unreadable", "refused", "refused"]
+    limits = {"DIFFFAKE_SERVE_INPUT_ROOT": str(tmp_path / "open"), "DIFFFAKE_SERVE_MAX_FILE_MB": "10"}
+    with served(home, limits) as ask:
+        names = ["clip.mp4", "../open/clip.mp4", "link.mp4", path, "/etc/passwd", "s3://bucket/a.mp4", "none.mp4"]
+        rows = ask([{"path": name} for name in names])
+        assert [row["status"] for row in rows] == ["scored", "scored", *["failed"] * 5]
+        assert_same_scores(rows[0], known)
+        assert all("outside the folder" in row["reason"] for row in rows[2:5])
+        assert "nothing is fetched" in rows[5]["reason"]
+        (large,) = ask([{"content": base64.b64encode(bytes(10_000_001)).decode()}])
+        assert "10 MB, more than the 10 MB allowed" in large["reason"]
+
+
+@contextmanager
+def served(home: Path, environment: dict[str, str]) -> Iterator[Callable[[list[dict[str, str]]], list[dict[str, Any]]]]:
+    """`mlflow models serve` on the champion, and a function that asks it."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/difffake@champion", "-p", str(port),
+               "--env-manager", "local"]  # fmt: skip
+    store = {"MLFLOW_TRACKING_URI": Home(home).mlflow_uri}
+    log = (home / "logs" / f"serve-{port}.log").open("wb")
+    server = subprocess.Popen(
+        command, env=os.environ | store | environment, stdout=log, stderr=log, start_new_session=True
+    )
+
+    def ask(records: list[dict[str, str]]) -> list[dict[str, Any]]:
+        body = json.dumps({"dataframe_records": records}).encode()
+        url = f"http://127.0.0.1:{port}/invocations"
+        with urlopen(Request(url, body, {"Content-Type": "application/json"}), timeout=120) as answer:
+            return list(json.load(answer)["predictions"])
+
+    try:
+        for _ in range(240):
+            with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/ping", timeout=1):
+                break
+            assert server.poll() is None, Path(log.name).read_text()
+            time.sleep(0.5)
+        yield ask
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(timeout=30)
+        log.close()

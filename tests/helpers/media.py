@@ -1,8 +1,10 @@
 """A photo and a clip with one face each, from development dependencies read as data files and never imported."""
 
+import struct
 from importlib.util import find_spec
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 
@@ -25,3 +27,28 @@ def _data_file(package: str, name: str) -> Path:
     if spec is None or spec.origin is None:
         raise FileNotFoundError(f"{package} is not installed: run `uv sync` (development dependencies)")
     return Path(spec.origin).parent / name
+
+
+TKHD_MATRIX_OFFSET = 44  # from the box type to the matrix, version 0 (ISO/IEC 14496-12)
+ONE = 1 << 16
+
+
+def with_display_matrix(path: Path, matrix: tuple[int, int, int, int]) -> Path:
+    """Write a, b, c, d (shown x = a p + c q, shown y = b p + d q) into the track header."""
+    content = bytearray(path.read_bytes())
+    start = content.index(b"tkhd") + TKHD_MATRIX_OFFSET
+    a, b, c, d = matrix
+    content[start : start + 36] = struct.pack(">9i", a * ONE, b * ONE, 0, c * ONE, d * ONE, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
+    return path
+
+
+def write_audio(path: Path) -> None:
+    """A fifth of a second of silence."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=44_100)
+        silence = np.zeros((1, 4410 * 2), dtype=np.int16)
+        frame = av.AudioFrame.from_ndarray(silence, format="s16", layout="stereo")
+        frame.sample_rate = 44_100
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())

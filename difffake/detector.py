@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -42,7 +42,7 @@ from difffake.locations import MANIFEST, detector_folder
 from difffake.media import PHOTO_SUFFIXES, Media
 from difffake.references import References, read_references
 from difffake.scores import SCORE_NAMES, STATUS_WITHOUT_FACES, Examination, VideoScore, most_anomalous
-from difffake.stillness import shows_one_picture
+from difffake.stillness import hardly_moves
 
 STAGE_VERSION = 3
 FORMAT_VERSION = 2
@@ -212,15 +212,19 @@ class Detector:
         device: Device = "auto",
         references: Sequence[Path] = (),
         limits: InputLimits = DEFAULT_LIMITS,
+        on_frame: Callable[[int, int], None] | None = None,
     ) -> VideoExamination:
-        """As `score`, with the faces, embeddings and pairs behind the judgement."""
+        """As `score`, with the faces, embeddings and pairs behind the judgement.
+
+        `on_frame` is called with the frames looked at and the frames in all.
+        """
         if references and self.settings.features == "embedding":
             raise DataError(
                 f"{len(references)} references were given, but this detector judges every face singly, not by its "
                 "differences from others: score without references, or train with density.features difference"
             )
         place, where = Path(path), resolve_device(device)
-        content, outcome = self._extract(place, limits)
+        content, outcome = self._extract(place, limits, on_frame)
         found = References({}, ())
         if references and outcome.status == "ok":
             found = read_references(references, content, lambda other: self._extract(other, limits))
@@ -259,7 +263,9 @@ class Detector:
         """
         return self._outcome(outcome, self._examine_people(outcome, device, references or {}))
 
-    def _extract(self, path: Path, limits: InputLimits) -> tuple[str, Extraction]:
+    def _extract(
+        self, path: Path, limits: InputLimits, on_frame: Callable[[int, int], None] | None = None
+    ) -> tuple[str, Extraction]:
         """The sha256 of a file, empty where there is none or it is too large, and its faces."""
         finder = getattr(self._of_thread, "finder", None)
         if finder is None:
@@ -271,7 +277,9 @@ class Detector:
         content = _digest(path) if path.is_file() else ""
         media: Media = "photo" if path.suffix.lower() in PHOTO_SUFFIXES else "video"
         settings = self.settings
-        return content, extract_faces(path, content, settings.extraction, settings.faces, finder, media, limits=limits)
+        return content, extract_faces(
+            path, content, settings.extraction, settings.faces, finder, media, limits=limits, on_frame=on_frame
+        )
 
     def _build_finder(self) -> FaceFinder:
         finder = build_face_finder(self.settings.faces)
@@ -355,8 +363,8 @@ class Detector:
     ) -> Iterator[str]:
         """Why the verdict on a scored file may not hold, a sentence each."""
         main = [face for face in outcome.faces if face.track_id == 0]
-        if outcome.video is not None and shows_one_picture([face.crop_jpeg for face in main]):
-            yield "the main person's face hardly changes: a still picture has no change to judge"
+        if outcome.video is not None and hardly_moves(np.stack([face.landmarks_px for face in main])):
+            yield "the main person's face hardly moves: a still picture has no change to judge"
         if self.conditions is not None:
             values = measure_faces([side_px(face) for face in main], [face.sharpness for face in main])
             if (video := outcome.video) is not None:

@@ -20,10 +20,23 @@ EXIT_SOME_NOT_SCORED = 2
 
 _DEFAULTS = InputLimits()
 
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="Detector folder, models:/difffake@champion, models:/difffake/3; default: the work folder's champion.",
+    ),
+]
+DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the network runs.")]
+ScoreWeightsOption = Annotated[
+    Path | None, typer.Option("--weights", help="RetinaFace weights file, for a detector made with RetinaFace.")
+]
+
 
 def add_to(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the commands."""
     app.command()(score)
+    app.command("app")(serve_app)
 
 
 def score(
@@ -31,13 +44,7 @@ def score(
         list[str],
         typer.Argument(metavar="PATH…", help="Videos, folders, patterns ('clips/*.mp4'), file:// or s3:// URIs."),
     ],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            help="Detector folder, models:/difffake@champion, models:/difffake/3; default: the work folder's champion.",
-        ),
-    ] = None,
+    model: ModelOption = None,
     reference: Annotated[
         list[str] | None,
         typer.Option(
@@ -54,12 +61,8 @@ def score(
     report: Annotated[
         Path | None, typer.Option("--report", metavar="DIR", help="Write one self-contained HTML page a video here.")
     ] = None,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the network runs.")
-    ] = "auto",
-    weights: Annotated[
-        Path | None, typer.Option("--weights", help="RetinaFace weights file, for a detector made with RetinaFace.")
-    ] = None,
+    device: DeviceOption = "auto",
+    weights: ScoreWeightsOption = None,
     max_duration_s: Annotated[
         float, typer.Option("--max-duration", metavar="SECONDS", min=0, help="Refuse longer videos; 0: no limit.")
     ] = _DEFAULTS.max_duration_s or 0,
@@ -106,6 +109,43 @@ def score(
     console.print(f"{len(judgements) - missing} of {len(judgements)} scored")
     if missing:
         raise typer.Exit(EXIT_SOME_NOT_SCORED)
+
+
+def serve_app(
+    model: ModelOption = None,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of the page.")] = 7860,
+    device: DeviceOption = "auto",
+    weights: ScoreWeightsOption = None,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Serve a page on this machine: drop a suspect video and references, see the report. Wants the extra `app`.
+
+    `uv run --extra app difffake app`. Limits come from the environment: DIFFFAKE_SERVE_MAX_FILE_MB (200),
+    DIFFFAKE_SERVE_MAX_DURATION_S (600), DIFFFAKE_SERVE_TIMEOUT_S (120).
+    """
+    import importlib.util
+    import threading
+
+    from data_catalog.intake import read_serve_settings
+    from difffake.errors import ServiceError
+
+    if importlib.util.find_spec("gradio") is None:
+        raise ServiceError("the page wants gradio: uv run --extra app difffake app")
+    settings = read_serve_settings()
+
+    from tasks.models import find_detector
+
+    folder = find_detector(model, place_of(home, None))
+    from difffake.detector import Detector
+    from tasks.app import start_app
+
+    app = start_app(Detector.load(folder, weights), folder, settings, port, device)
+    typer.echo(f"DiffFake  http://127.0.0.1:{port}/")
+    console.print("Ctrl-C stops it.")
+    try:
+        threading.Event().wait()
+    finally:
+        app.close()
 
 
 def _inputs(places: list[str], reference: list[str]) -> tuple[list, list[Path]]:

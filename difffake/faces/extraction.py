@@ -4,7 +4,7 @@ The result depends on the video's content, the configuration and the finder's we
 the process has called ``cv2.setNumThreads(1)``, as workers do at their start; this module does not change that setting.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,7 @@ def extract_faces(
     media: Media = "video",
     perturbation: Perturbation | None = None,
     limits: InputLimits | None = None,
+    on_frame: Callable[[int, int], None] | None = None,
 ) -> Extraction:
     """Faces of evenly spaced frames of a video, or of a photo, with one status; perturbed before detection, if wanted.
 
@@ -47,7 +48,7 @@ def extract_faces(
     - unreadable: not a single frame could be decoded.
     - refused: beyond the limits, if there are any.
 
-    Faces are ordered by frame, then track.
+    Faces are ordered by frame, then track. `on_frame` is called with the frames looked at and the frames in all.
     """
     deadline = limits.start() if limits is not None else None
     video: VideoInfo | None = None
@@ -58,6 +59,8 @@ def extract_faces(
             video = probe(path, limits, deadline)
             indices = sample_indices(video.frames, config.frames_per_video)
             frames = _sampled(path, video_sha256, indices, perturbation, deadline)
+            if on_frame is not None:
+                frames = _counted(frames, len(indices), on_frame)
         seen, loss = _look_at_all(frames, video.frames if video else 1, config, finder, deadline)
     except UnreadableVideoError as error:
         return Extraction("unreadable", str(error).removeprefix(f"{path}: "), frames_sampled=0)
@@ -66,6 +69,12 @@ def extract_faces(
     faces = _records(seen, video_sha256, extraction_fingerprint)
     status, reason = _outcome(faces, len(seen), loss, 1 if media == "photo" else config.min_faces)
     return Extraction(status, reason, frames_sampled=len(seen), faces=faces, video=video)
+
+
+def _counted(frames: Iterator[Frame], total: int, on_frame: Callable[[int, int], None]) -> Iterator[Frame]:
+    for number, frame in enumerate(frames, start=1):
+        yield frame
+        on_frame(number, total)
 
 
 def _sampled(

@@ -1,10 +1,8 @@
 import cv2
 import numpy as np
-import pytest
 import torch
 
 from difffake.evidence import CELLS, evidence_map, overlay
-from difffake.stillness import shows_one_picture
 from tests.helpers.detector import small_detector
 from tests.helpers.media import astronaut_rgb
 from tests.helpers.synthetic_faces import encode
@@ -41,20 +39,3 @@ def test_the_overlay_tints_the_evidence_and_leaves_the_rest_grey() -> None:
     assert np.ptp(picture[:30, :30].astype(int), axis=2).max() == 0
     corner = picture[72:, 72:].reshape(-1, 3).mean(axis=0)
     assert corner[0] > corner[1] + 40 > corner[2] + 60
-
-
-@pytest.mark.parametrize(("step", "is_still"), [(0, True), (2, False)])
-def test_a_still_picture_is_told_from_a_moving_one_despite_compression(step: int, is_still: bool) -> None:
-    picture = astronaut_rgb()
-    qualities = [95, 90, 92, 95, 88, 94]
-    frames = [np.roll(picture, step * number, axis=1)[40:190, 150:300] for number in range(6)]
-    crops = [
-        cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-        for frame, quality in zip(frames, qualities, strict=True)
-    ]
-    assert shows_one_picture(crops) is is_still
-
-
-def test_one_picture_alone_is_no_stillness() -> None:
-    assert not shows_one_picture([encode(crop())])
-    assert not shows_one_picture([])

@@ -1,7 +1,7 @@
 """Faces between their table and the arrays the method works on."""
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +13,11 @@ from data_catalog.lake import Lake
 from data_catalog.schemas import TABLES, TableName
 from difffake.errors import DataError
 from difffake.faces.crops import frame_to_crop
-from difffake.faces.records import Extraction, FaceSet
+from difffake.faces.records import Extraction, ExtractionStatus, FaceRecord, FaceSet
+
+Extractions = dict[str, Extraction]
+
+_RECORD_COLUMNS = tuple(field.name for field in fields(FaceRecord))
 
 
 def extraction_tables(
@@ -80,6 +84,35 @@ def read_face_set(lake: Lake, faces: pa.Table) -> FaceSet:
         crops_jpeg=tuple(rows["crop_jpeg"].to_pylist()),
         landmarks_crop_px=np.asarray(in_crop, np.float32).reshape(-1, 68, 2),
     )
+
+
+def read_extractions(lake: Lake, extraction: str, outcomes: Mapping[str, tuple[ExtractionStatus, str]]) -> Extractions:
+    """Stored extractions as they were made, by content.
+
+    Args:
+        lake: the tables.
+        extraction: its fingerprint.
+        outcomes: content (sha256) → status and reason, as `extraction_log` has them.
+    """
+    where = {"video_sha256": sorted(outcomes), "extraction": [extraction]}
+    faces: dict[str, list[FaceRecord]] = {content: [] for content in outcomes}
+    rows = lake.read(TableName.FACES, [*_RECORD_COLUMNS, "video_sha256"], where)
+    for row in rows.sort_by([("frame_index", "ascending"), ("track_id", "ascending")]).to_pylist():
+        content = row.pop("video_sha256")
+        faces[content].append(
+            FaceRecord(
+                **row
+                | {
+                    "bbox_xyxy_px": np.array(row["bbox_xyxy_px"], np.float32),
+                    "landmarks_px": np.array(row["landmarks_px"], np.float32).reshape(68, 2),
+                    "crop_to_frame": np.array(row["crop_to_frame"], np.float64).reshape(2, 3),
+                }
+            )
+        )
+    # How many frames were looked at plays no part in what is judged.
+    return {
+        content: Extraction(status, reason, 0, tuple(faces[content])) for content, (status, reason) in outcomes.items()
+    }
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,7 +51,7 @@ _VIDEOS = pa.schema(
         _column("video_key", pa.string(), "dataset/folder/compression/name"),
         _column("dataset", pa.string(), "name under which the dataset was registered"),
         _column("name", pa.string(), "name of the video inside its folder"),
-        _column("label", pa.string(), "real or fake"),
+        _column("label", pa.string(), "real, fake, or unknown"),
         _column("manipulation", pa.string(), "how a fake was made; null for a real video", may_be_null=True),
         _column("compression", pa.string(), "quality level of the dataset: raw, c23, c40", may_be_null=True),
         _column("split", pa.string(), "official split: train, val or test; null when in none", may_be_null=True),

@@ -9,7 +9,7 @@ import typer
 
 from data_catalog.home import DEFAULT_HOME
 from difffake.limits import InputLimits
-from flows.options import HomeOption, console, place_of
+from flows.options import HomeOption, LakeOption, NameOption, PortOption, choose_datasets, console, on_server, place_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,6 +36,7 @@ ScoreWeightsOption = Annotated[
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(score)
+    app.command("score-batch")(score_many)
     app.command("app")(serve_app)
 
 
@@ -108,6 +109,47 @@ def score(
     missing = sum(judgement.status != "scored" for judgement in judgements)
     console.print(f"{len(judgements) - missing} of {len(judgements)} scored")
     if missing:
+        raise typer.Exit(EXIT_SOME_NOT_SCORED)
+
+
+def score_many(
+    root: Annotated[str, typer.Option("--root", help="Folder or bucket of videos: a path, or a URI (s3://…).")],
+    dataset: Annotated[
+        str, typer.Option("--dataset", help="Layout of the folder, see `difffake datasets`; suspects takes any.")
+    ] = "suspects",
+    name: NameOption = None,
+    model: ModelOption = None,
+    weights: ScoreWeightsOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Also write the scores there: .csv, .json or .parquet.")
+    ] = None,
+    home: HomeOption = DEFAULT_HOME,
+    lake: LakeOption = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes; default one a core.")] = None,
+    prefect_port: PortOption = 4200,
+) -> None:
+    """Score thousands of videos over worker processes into the table `scores`; only what is new or changed is done.
+
+    Killed, it goes on where it stopped. `difffake sql` reads the table. Exit code: 0 all scored, 2 some not scored,
+    1 error.
+    """
+    from difffake.config import ExperimentConfig
+
+    form = _format_of(None, out)
+    if out is not None and form == "table":
+        raise typer.BadParameter("the file must end in .csv, .json or .parquet", param_hint="--out")
+    specs = choose_datasets(ExperimentConfig(), dataset, root, name, None)
+
+    def work() -> int:
+        from flows.batch import score_batch
+        from flows.batch_summary import encode_scores, print_batch
+
+        outcome = score_batch(specs, model, home, lake, workers, weights)
+        if out is not None:
+            _write(out, encode_scores(outcome, form))
+        return print_batch(outcome)
+
+    if on_server(home, lake, prefect_port, work):
         raise typer.Exit(EXIT_SOME_NOT_SCORED)
 
 

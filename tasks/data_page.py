@@ -141,12 +141,17 @@ def _status_table(counts: Sequence[Row]) -> Table:
 def _kinds_table(counts: Sequence[Row]) -> Table:
     """Present videos by dataset and split against label."""
     present = [row for row in counts if row["state"] == "present"]
-    columns = [(label, what) for what in ("videos", "faces") for label in ("real", "fake")]
+    labels = [label for label in ("real", "fake", "unknown") if label != "unknown" or label in _labels(present)]
+    columns = [(label, what) for what in ("videos", "faces") for label in labels]
     sums = {what: _sums(present, what, lambda row: (_split(row), row["label"])) for what in ("videos", "faces")}
     places = sorted({_split(row) for row in present}, key=lambda place: (place[0], _SPLIT_ORDER.get(place[1], 3)))
     rows = [(*place, *(sums[what][(place, label)] for label, what in columns)) for place in places]
     head = ("dataset", "split", *(f"{label} {what}" for label, what in columns))
     return _with_total(head, rows, texts=2)
+
+
+def _labels(rows: Sequence[Row]) -> set[str]:
+    return {row["label"] for row in rows}
 
 
 def _manipulation_table(counts: Sequence[Row]) -> Table:
@@ -227,7 +232,7 @@ def _split(row: Row) -> tuple[str, str]:
 
 
 def _making(row: Row) -> tuple[str, str, str]:
-    return row["dataset"], row["label"], row["manipulation"] or ("" if row["label"] == "real" else "not stated")
+    return row["dataset"], row["label"], row["manipulation"] or ("not stated" if row["label"] == "fake" else "")
 
 
 def _sums(rows: Sequence[Row], what: str, key: Callable[[Row], object]) -> Counter[object]:

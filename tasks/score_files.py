@@ -72,7 +72,11 @@ def table_of(judgements: Sequence[Judgement]) -> pa.Table:
 
 def encode(judgements: Sequence[Judgement], form: Format) -> bytes:
     """The table as JSON (a list of rows), CSV or Parquet."""
-    table = table_of(judgements)
+    return encode_table(table_of(judgements), form)
+
+
+def encode_table(table: pa.Table, form: Format) -> bytes:
+    """A table as JSON (a list of rows), CSV or Parquet."""
     if form == "json":
         return (json.dumps(table.to_pylist(), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
     buffer = io.BytesIO()

@@ -17,6 +17,7 @@ from data_catalog.datasets.faceforensics import DeepFakeDetection, FaceForensics
 from data_catalog.datasets.forgerynet import ForgeryNet
 from data_catalog.datasets.generic import GenericFolder
 from data_catalog.datasets.photos import Photos
+from data_catalog.datasets.suspects import Suspects
 from data_catalog.datasets.uadfv import Uadfv
 from difffake.errors import DataError
 
@@ -32,6 +33,7 @@ _ALL: tuple[DatasetAdapter, ...] = (
     Uadfv(),
     GenericFolder(),
     Photos(),
+    Suspects(),
 )
 ADAPTERS: dict[str, DatasetAdapter] = {adapter.name: adapter for adapter in _ALL}
 

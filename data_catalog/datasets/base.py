@@ -22,7 +22,7 @@ _UNFINISHED_SUFFIXES = frozenset({".part", ".partial", ".crdownload", ".download
 _BESIDE_THE_POINT = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
 
 Split = Literal["train", "val", "test"]
-Label = Literal["real", "fake"]
+Label = Literal["real", "fake", "unknown"]
 Roles = Mapping[Role, tuple[SplitName, ...]]
 
 OFFICIAL_SPLITS: Roles = {
@@ -44,7 +44,7 @@ class VideoEntry:
         file: path, size and time.
         folder: first part of the key: where the dataset keeps it (a method, a part, a perturbation).
         name: last part of the key, the file's name without suffix.
-        label: real or fake.
+        label: real, fake, or unknown.
         manipulation: how a fake was made; None for a real one.
         compression: quality level where the dataset has levels.
         split: the official one; None when the lists name none.

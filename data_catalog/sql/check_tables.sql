@@ -27,7 +27,7 @@ findings AS (
     WHERE outcomes.video_sha256 IS NULL
     UNION ALL
     SELECT 6, 'one content is labelled real and fake', min(video_key)
-    FROM roles GROUP BY sha256 HAVING count(DISTINCT label) > 1
+    FROM roles WHERE label <> 'unknown' GROUP BY sha256 HAVING count(DISTINCT label) > 1
 )
 SELECT finding, count(*) AS rows, min(example) AS example
 FROM findings

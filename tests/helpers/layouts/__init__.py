@@ -13,6 +13,7 @@ from tests.helpers.layouts import (
     folder,
     forgerynet,
     photos,
+    suspects,
     uadfv,
 )
 
@@ -28,4 +29,5 @@ LAYOUTS: dict[str, Callable[[Path, Callable[[Path], None]], frozenset[str]]] = {
     "uadfv": uadfv.build,
     "folder": folder.build,
     "photos": photos.build,
+    "suspects": suspects.build,
 }

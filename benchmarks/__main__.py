@@ -17,7 +17,7 @@ from rich.table import Table
 
 from benchmarks.measure import REPOSITORY, Figure
 
-NAMES = ("extraction", "faces_found", "refresh", "training")
+NAMES = ("extraction", "faces_found", "refresh", "scoring", "training")
 
 console = Console(highlight=False)
 

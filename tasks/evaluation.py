@@ -11,6 +11,7 @@ from data_catalog.schemas import TABLES, TableName
 from difffake.config import ScoreName
 from difffake.detector import Detector
 from difffake.differential.calibration import Calibration
+from difffake.evaluation.false_positive_figure import false_positive_figure
 from difffake.evaluation.figures import calibration_figure
 from difffake.evaluation.groups import group_videos
 from difffake.evaluation.results import DIFFERENTIAL, FAKE_PROBABILITY, OVERALL, SampleScores, VideoResult
@@ -27,6 +28,7 @@ STAGE = "evaluation"
 TABLE = "metrics.csv"
 ROC = "roc.png"
 AUCS = "auc.png"
+FALSE_POSITIVES = "false_positives.png"
 HISTOGRAM = "scores.png"
 EXAMPLES = "examples.png"
 
@@ -180,10 +182,25 @@ def _measure(
     groups = group_videos(results, learnt_from)
     roc_figure(groups, table, config, seed).savefig(folder / ROC, dpi=150)
     auc_figure(table, config).savefig(folder / AUCS, dpi=150)
+    if detector.calibration is not None:
+        p_values = _p_values_of_reals(videos, outcomes)
+        stated = detector.calibration.stated_false_positive_rate
+        false_positive_figure(p_values, stated, config.confidence).savefig(folder / FALSE_POSITIVES, dpi=150)
     for number, group in enumerate(group for group in groups if group.name == OVERALL):
         name = HISTOGRAM if number == 0 else f"scores_{group.domain.name.replace('/', '_')}.png"
         score_histogram_figure(group, names, thresholds).savefig(folder / name, dpi=150)
     return [row.to_dict() for row in table]
+
+
+def _p_values_of_reals(videos: Videos, outcomes: Mapping[str, VideoScore]) -> dict[str, list[float]]:
+    """Of the real test videos with a verdict, by domain."""
+    found: dict[str, list[float]] = {}
+    for key, row in videos.items():
+        p_value = outcomes[key].p_value
+        if row["label"] == "real" and p_value is not None:
+            domain = "/".join(part for part in (row["dataset"], row["compression"]) if part)
+            found.setdefault(domain, []).append(p_value)
+    return found
 
 
 def _examples(videos: Videos, outcomes: Mapping[str, VideoScore]) -> list[dict[str, Any]]:

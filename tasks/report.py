@@ -18,7 +18,14 @@ FIGURES = {
     backbone.STAGE: (backbone.CURVES,),
     calibration.STAGE: (calibration.FIGURE,),
     diagnostics.STAGE: (diagnostics.FIGURE, diagnostics.GRID_TABLE, diagnostics.DRIFT_TABLE),
-    evaluation.STAGE: (evaluation.ROC, evaluation.AUCS, "scores*.png", evaluation.EXAMPLES, evaluation.TABLE),
+    evaluation.STAGE: (
+        evaluation.ROC,
+        evaluation.AUCS,
+        "scores*.png",
+        evaluation.FALSE_POSITIVES,
+        evaluation.EXAMPLES,
+        evaluation.TABLE,
+    ),
     robustness.STAGE: (robustness.FIGURE, robustness.TABLE),
 }
 """Names of files, or patterns of names, in the artefacts of the stages."""

@@ -15,6 +15,7 @@ from data_catalog.storage import describe_error, fetched, store_errors
 from difffake.detector import Detector, Device
 from difffake.judgement import COLUMNS, Judgement, VideoExamination
 from difffake.limits import InputLimits
+from difffake.memory import release_memory
 from difffake.scores import VideoScore
 from tasks.score_inputs import ScoreInput
 
@@ -62,6 +63,7 @@ def examine_files(
             yield _not_read(detector, entry, describe_error(error))
             continue
         yield VideoExamination(examined.judgement.renamed(entry.name), examined.people)
+        release_memory()
 
 
 def table_of(judgements: Sequence[Judgement]) -> pa.Table:

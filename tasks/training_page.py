@@ -51,7 +51,7 @@ ROBUSTNESS = Section(
 CALIBRATION = Section(
     "What a score means",
     "Held-out real videos turn a score into a p-value: the share of reals at least as anomalous.",
-    (calibration.FIGURE, evaluation.EXAMPLES),
+    (calibration.FIGURE, evaluation.FALSE_POSITIVES, evaluation.EXAMPLES),
 )
 LEARNING = Section(
     "What it learnt from, and how",

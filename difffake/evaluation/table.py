@@ -27,7 +27,7 @@ from difffake.evaluation.results import Level, SampleScores, VideoResult
 from difffake.evaluation.rows import AT_THRESHOLD, EvaluationRow
 from difffake.randomness import derive_rng
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 """Enters the fingerprint of the evaluation: bump it when a figure changes, here or in what this module imports."""
 
 INTERVAL_METRICS: Mapping[str, CurveMetric] = {

@@ -16,7 +16,8 @@ pytestmark = [pytest.mark.xdist_group("flows"), pytest.mark.slow]
 
 
 def call_prefect(bench: Bench, *arguments: str) -> str:
-    variables = {"DIFFFAKE_ROOT": str(REPOSITORY), "FACEFORENSICS_ROOT": str(bench.footage.root)}
+    roots = {name: str(bench.footage.root) for name in ("FACEFORENSICS_ROOT", "SUSPECTS_ROOT")}
+    variables = {"DIFFFAKE_ROOT": str(REPOSITORY)} | roots
     done = subprocess.run(
         [sys.executable, "-m", "prefect", *arguments],
         env=os.environ | bench.environment | variables,
@@ -42,7 +43,11 @@ def ask(bench: Bench, path: str, body: dict[str, Any] | None = None, method: str
 def test_the_deployment_is_made_and_its_schedule_fills_once_switched_on(bench: Bench) -> None:
     call_prefect(bench, "work-pool", "create", "local-process", "--type", "process")
     call_prefect(bench, "--no-prompt", "deploy", "--all")
-    for name, entrypoint in (("refresh", "flows.refresh.refresh"), ("maintain", "flows.maintain.maintain")):
+    for name, entrypoint in (
+        ("refresh", "flows.refresh.refresh"),
+        ("score-batch", "flows.batch.score_batch"),
+        ("maintain", "flows.maintain.maintain"),
+    ):
         deployment = ask(bench, f"deployments/name/{name}/{name}", method="GET")
         assert deployment["entrypoint"] == entrypoint
         assert [schedule["active"] for schedule in deployment["schedules"]] == [False]

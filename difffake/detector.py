@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -24,10 +24,11 @@ from difffake.backbone.device import resolve_device
 from difffake.backbone.embed import Embeddings as EmbeddedCrops
 from difffake.backbone.embed import embed_crops
 from difffake.backbone.embedder import Backbone
+from difffake.cautions import calibration_cautions, recording_cautions, reference_cautions
 from difffake.config import Combination, FacesConfig, Features, PairsConfig, ScoreName
 from difffake.differential.calibration import Calibration
 from difffake.differential.combination import differences, single
-from difffake.differential.conditions import Conditions, measure_faces, measure_video, side_px
+from difffake.differential.conditions import Conditions
 from difffake.differential.density import DensityModel, load_density
 from difffake.differential.fusion import Fusion, mean_log_odds
 from difffake.differential.pairs import draw_pairs, draw_pairs_across
@@ -35,6 +36,7 @@ from difffake.differential.scoring import video_score
 from difffake.errors import ArtefactError, DataError, InputLimitError
 from difffake.faces.extraction import extract_faces
 from difffake.faces.finder import FaceFinder, build_face_finder
+from difffake.faces.identity import Distances, FaceRecogniser, measure_distances
 from difffake.faces.records import Extraction, FaceRecord
 from difffake.judgement import Judgement, Person, PersonExamination, ReferenceComparison, VideoExamination
 from difffake.limits import InputLimits
@@ -42,7 +44,6 @@ from difffake.locations import MANIFEST, detector_folder
 from difffake.media import PHOTO_SUFFIXES, Media
 from difffake.references import References, read_references
 from difffake.scores import SCORE_NAMES, STATUS_WITHOUT_FACES, Examination, VideoScore, most_anomalous
-from difffake.stillness import hardly_moves
 
 STAGE_VERSION = 3
 FORMAT_VERSION = 2
@@ -234,9 +235,21 @@ class Detector:
         scored = self._outcome(outcome, people)
         if self.settings.compares_videos and scored.status == "abstained" and found.refused:
             scored = replace(scored, reason="; ".join((scored.reason, *found.refused)))
+        apart = self._distances(people, found)
         comparison = None
         if people and found.faces and not self.settings.compares_videos:
-            comparison = self._compare(people[0], found.faces, where)
+            # Of several people the one the references look most like.
+            person = people[0] if apart is None else min(people, key=lambda one: apart[_track(one)].mean)
+            comparison = self._compare(person, found.faces, where)
+            comparison = replace(comparison, distance=None if apart is None else apart[comparison.person].largest)
+        cautions: tuple[str, ...] = ()
+        if scored.status == "scored":
+            nearness = None if apart is None else apart[comparison.person if comparison else 0]
+            cautions = (
+                *recording_cautions(place, outcome, self.conditions),
+                *calibration_cautions(self.calibration),
+                *reference_cautions(found, comparison, nearness),
+            )
         judgement = Judgement(
             path=str(path),
             outcome=scored,
@@ -247,7 +260,7 @@ class Detector:
             video=outcome.video,
             frames_sampled=outcome.frames_sampled,
             comparison=comparison,
-            cautions=tuple(self._cautions(place, outcome, found, comparison)) if scored.status == "scored" else (),
+            cautions=cautions,
         )
         return VideoExamination(judgement, people)
 
@@ -353,29 +366,21 @@ class Detector:
         if len(references) > 1:
             higher = sum(against_references(content)[0] >= score for content in references)
             p_value = (1 + higher) / (len(references) + 1)
-        return ReferenceComparison(score, p_value, len(references), count)
+        return ReferenceComparison(score, p_value, len(references), count, _track(judged))
 
     def _embed(self, faces: Sequence[FaceRecord], device: torch.device) -> EmbeddedCrops:
         return embed_crops(self.backbone, [face.crop_jpeg for face in faces], max(len(faces), 1), device)
 
-    def _cautions(
-        self, path: Path, outcome: Extraction, found: References, comparison: ReferenceComparison | None
-    ) -> Iterator[str]:
-        """Why the verdict on a scored file may not hold, a sentence each."""
-        main = [face for face in outcome.faces if face.track_id == 0]
-        if outcome.video is not None and hardly_moves(np.stack([face.landmarks_px for face in main])):
-            yield "the main person's face hardly moves: a still picture has no change to judge"
-        if self.conditions is not None:
-            values = measure_faces([side_px(face) for face in main], [face.sharpness for face in main])
-            if (video := outcome.video) is not None:
-                size_bytes = path.stat().st_size
-                values |= measure_video(video.width, video.height, video.frames, video.fps, size_bytes)
-            yield from self.conditions.unlike(values)
-        if self.calibration is not None and self.calibration.warning is not None:
-            yield self.calibration.warning
-        yield from found.refused
-        if comparison is not None and comparison.p_value is None:
-            yield "one reference alone cannot say how much real footage of this person varies: give two or more"
+    def _distances(self, people: Sequence[PersonExamination], found: References) -> dict[int, Distances] | None:
+        """How far each judged person is from each reference; None without references or a recogniser."""
+        if not people or not found.faces:
+            return None
+        if not hasattr(self._of_thread, "recogniser"):
+            self._of_thread.recogniser = FaceRecogniser.find()
+        if self._of_thread.recogniser is None:
+            return None
+        faces = {_track(person): person.faces for person in people}
+        return measure_distances(self._of_thread.recogniser, faces, found.faces)
 
     def score_faces(
         self,
@@ -483,6 +488,10 @@ def _persons(outcome: Extraction, people: Sequence[PersonExamination]) -> tuple[
         score = scores.get(track_id, VideoScore("abstained", passing, track_id=track_id, faces_used=len(faces)))
         persons.append(Person(score, faces[0].time_s, faces[-1].time_s, share))
     return tuple(persons)
+
+
+def _track(person: PersonExamination) -> int:
+    return person.examination.score.track_id or 0
 
 
 def judged_tracks(outcome: Extraction, faces: FacesConfig, pairs: PairsConfig) -> dict[int, list[FaceRecord]]:

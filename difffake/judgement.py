@@ -13,7 +13,7 @@ from difffake.video import VideoInfo
 COLUMNS = (
     "path", "person", "status", "verdict", "score", "p_value", "false_positive_rate", "score_name", "differential",
     "fake_probability", "fusion", "faces_used", "pairs_used", "first_s", "last_s", "share_of_frames",
-    "reference_score", "reference_p_value", "references", "reason", "cautions", "sha256",
+    "reference_score", "reference_p_value", "reference_distance", "references", "reason", "cautions", "sha256",
 )  # fmt: skip
 """Of the rows of `Judgement.rows`, in their order."""
 
@@ -37,7 +37,7 @@ class Person:
 
 @dataclass(frozen=True)
 class ReferenceComparison:
-    """A video's main person against trusted footage of that person.
+    """A person of a video against trusted footage of that person.
 
     Attributes:
         score: minus the mean log-likelihood of pairs of a judged face and a reference face; higher is more anomalous.
@@ -45,12 +45,17 @@ class ReferenceComparison:
             [1/(references + 1), 1]. None with a single reference, and where the detector is calibrated for references.
         references: usable files.
         pairs: that were compared.
+        person: the track that was compared.
+        distance: largest distance between the descriptors of that person and of a reference; below 0.6 for one person
+            (`difffake.faces.identity`). None where no recogniser is installed.
     """
 
     score: float
     p_value: float | None
     references: int
     pairs: int
+    person: int = 0
+    distance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,8 @@ class Judgement:
         return [self._row(person.score, person) for person in self.people]
 
     def _row(self, score: VideoScore, person: Person | None) -> dict[str, Any]:
-        compared = self.comparison if person is not None and score.track_id == 0 else None
+        is_compared = self.comparison is not None and person is not None and score.track_id == self.comparison.person
+        compared = self.comparison if is_compared else None
         values = {
             "path": self.path,
             "person": score.track_id,
@@ -167,6 +173,7 @@ class Judgement:
             "share_of_frames": person and person.share_of_frames,
             "reference_score": compared and compared.score,
             "reference_p_value": compared and compared.p_value,
+            "reference_distance": compared and compared.distance,
             "references": compared.references if compared else 0,
             "reason": score.reason,
             "cautions": "; ".join(self.cautions),

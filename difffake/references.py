@@ -1,7 +1,7 @@
 """Trusted footage of a person: the faces with which the faces of a judged video are compared."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from difffake.faces.records import Extraction, FaceRecord
@@ -14,10 +14,12 @@ class References:
     Attributes:
         faces: by content (sha256), the faces of the video's main person; never empty.
         refused: one sentence for every file that is no reference, and why.
+        names: by content, the file's name.
     """
 
     faces: Mapping[str, Sequence[FaceRecord]]
     refused: tuple[str, ...]
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_references(
@@ -31,6 +33,7 @@ def read_references(
         extract: a path to its content's sha256 and its faces.
     """
     faces: dict[str, Sequence[FaceRecord]] = {}
+    names: dict[str, str] = {}
     refused = []
     for path in paths:
         content, outcome = extract(path)
@@ -40,4 +43,5 @@ def read_references(
             refused.append(f"{path} is no reference: it is the judged video itself")
         else:
             faces[content] = [face for face in outcome.faces if face.track_id == 0]
-    return References(faces, tuple(refused))
+            names[content] = path.name
+    return References(faces, tuple(refused), names)

@@ -63,7 +63,7 @@ _REQUIREMENTS = (
 _OUTPUT_TYPES = {
     **dict.fromkeys(
         ("score", "p_value", "false_positive_rate", "differential", "fake_probability", "fusion", "first_s", "last_s",
-         "share_of_frames", "reference_score", "reference_p_value"),
+         "share_of_frames", "reference_score", "reference_p_value", "reference_distance"),
         DataType.double,
     ),
     **dict.fromkeys(("person", "faces_used", "pairs_used", "references"), DataType.long),

@@ -36,6 +36,7 @@ _TYPES = {
     "share_of_frames": pa.float64(),
     "reference_score": pa.float64(),
     "reference_p_value": pa.float64(),
+    "reference_distance": pa.float64(),
     "references": pa.int32(),
 }
 SCHEMA = pa.schema([pa.field(name, _TYPES.get(name, pa.string())) for name in COLUMNS])

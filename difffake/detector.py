@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -42,6 +42,7 @@ from difffake.judgement import Judgement, Person, PersonExamination, ReferenceCo
 from difffake.limits import InputLimits
 from difffake.locations import MANIFEST, detector_folder
 from difffake.media import PHOTO_SUFFIXES, Media
+from difffake.memory import release_memory
 from difffake.references import References, read_references
 from difffake.scores import SCORE_NAMES, STATUS_WITHOUT_FACES, Examination, VideoScore, most_anomalous
 
@@ -206,6 +207,14 @@ class Detector:
             DataError: references were given to a detector that judges faces singly.
         """
         return self.examine(path, device, references, limits).judgement
+
+    def score_many(
+        self, paths: Iterable[Path | str], device: Device = "auto", limits: InputLimits = DEFAULT_LIMITS
+    ) -> Iterator[Judgement]:
+        """Judge file after file, each as soon as it is asked for; memory stays flat over any number of them."""
+        for path in paths:
+            yield self.score(path, device, (), limits)
+            release_memory()
 
     def examine(
         self,

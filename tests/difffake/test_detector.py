@@ -1,5 +1,6 @@
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -280,3 +281,31 @@ def test_a_detector_that_judges_faces_singly_refuses_references(detector: Detect
     single = like(detector, features="embedding", pairs=PairsConfig(relation="reference"))
     with pytest.raises(DataError, match="every face singly"):
         single.score(tmp_path / "any.mp4", references=[tmp_path / "other.mp4"])
+
+
+def test_threads_that_share_a_detector_get_what_one_alone_gets(
+    detector: Detector, folder: Path, tmp_path: Path
+) -> None:
+    shared = Detector.load(folder)
+    clips = [face_clip(tmp_path / f"{number}.mp4", 11 * number) for number in range(4)]
+    alone = {clip: detector.score(clip, "cpu") for clip in clips}
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda clip: shared.score(clip, "cpu"), clips * 3))
+    for clip, judged in zip(clips * 3, together, strict=True):
+        assert judged == alone[clip]
+
+
+def test_many_files_are_judged_one_after_the_other(detector: Detector, tmp_path: Path) -> None:
+    clips = [face_clip(tmp_path / "a.mp4"), tmp_path / "missing.mp4", face_clip(tmp_path / "b.mp4", 30)]
+    judged = list(detector.score_many(clips, "cpu"))
+    assert [judgement.status for judgement in judged] == ["scored", "failed", "scored"]
+    assert judged[0] == detector.score(clips[0], "cpu")
+
+
+def test_the_package_offers_the_detector_and_says_what_it_lacks() -> None:
+    import difffake
+
+    assert difffake.Detector is Detector
+    assert {"Detector", "InputLimits", "Judgement"} <= set(difffake.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Detektor'"):
+        _ = difffake.Detektor

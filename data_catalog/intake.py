@@ -35,6 +35,9 @@ class ServeSettings(BaseSettings):
     max_megapixels: float = Field(36, gt=0, description="Of a frame, in 10⁶.")
     max_frames: int = Field(36_000, ge=1, description="Frames of a video.")
     timeout_s: float = Field(120, gt=0, description="Work on one input, in seconds.")
+    detector_weights: Path | None = Field(
+        None, description="RetinaFace weights file, for a detector made with RetinaFace; its release otherwise."
+    )
 
     @property
     def limits(self) -> InputLimits:

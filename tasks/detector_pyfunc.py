@@ -25,7 +25,7 @@ class DetectorModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Read the detector among the model's artefacts."""
-        self.detector = Detector.load(Path(context.artifacts["detector"]))
+        self.detector = Detector.load(Path(context.artifacts["detector"]), read_serve_settings().detector_weights)
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None

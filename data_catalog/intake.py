@@ -91,6 +91,8 @@ class Intake:
             yield from self._fetched(name)
             return
         path = local_path(name) if name.startswith("file:") else Path(name)
+        if "\0" in str(path):
+            raise InputRefusedError("the path holds a zero byte")
         yield path if self._trusts_names else self._below_root(path)
 
     @contextmanager
@@ -117,7 +119,11 @@ class Intake:
                 f"{_PREFIX}INPUT_ROOT"
             )
         # Links are followed first, so that none leads out.
-        real = (root / path).resolve()
+        try:
+            real = (root / path).resolve(strict=True)
+        except (OSError, ValueError, RuntimeError) as error:
+            # RuntimeError: a link that leads to itself.
+            raise InputRefusedError("there is no such file below the folder that is open to requests") from error
         if not real.is_relative_to(root.resolve()):
             raise InputRefusedError(f"the path lies outside the folder that is open to requests ({_PREFIX}INPUT_ROOT)")
         if not real.is_file():

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
 from typing import IO, Any, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 import fsspec
 
@@ -71,7 +71,7 @@ class Folder:
         text = str(place)
         if "://" not in text:
             return cls(Path(text).expanduser().resolve().as_uri())
-        parts = urlsplit(text)
+        parts = split_uri(text)
         if parts.username is not None or parts.password is not None:
             raise DataError(
                 f"the place {parts.scheme}://…@{parts.hostname} carries credentials; "
@@ -164,10 +164,41 @@ def local_path(uri: str) -> Path:
     Raises:
         DataError: the URI names something that is not on this machine.
     """
-    parts = urlsplit(uri)
+    parts = split_uri(uri)
     if parts.scheme != LOCAL_SCHEME or parts.netloc not in ("", "localhost"):
         raise DataError(f"{uri} is not a file of this machine; only file: URIs can be read")
-    return Path(unquote(parts.path))
+    # Names need not be UTF-8.
+    return Path(os.fsdecode(unquote_to_bytes(parts.path)))
+
+
+def split_uri(uri: str) -> SplitResult:
+    """The parts of a URI.
+
+    Raises:
+        DataError: it is none.
+    """
+    try:
+        return urlsplit(uri)
+    except ValueError as error:
+        raise DataError(f"{uri!r} is no URI: {error}") from error
+
+
+def printable(name: str) -> str:
+    """A file's name as text that can be written anywhere; bytes that are not UTF-8 are shown as escapes."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def matching_uris(pattern: str) -> list[str]:
+    """The objects of a store whose URI matches a pattern: `*` stops at a slash, `**` does not.
+
+    Raises:
+        OSError: the store cannot be listed.
+    """
+    filesystem, path = _remote(pattern)
+    filesystem.invalidate_cache()
+    found = filesystem.glob(path, detail=True)
+    scheme = urlsplit(pattern).scheme
+    return sorted(f"{scheme}://{name}" for name, info in found.items() if info["type"] == "file")
 
 
 @contextmanager

@@ -14,20 +14,22 @@ from difffake.references import References
 from difffake.stillness import hardly_moves
 
 
-def recording_cautions(path: Path, outcome: Extraction, conditions: Conditions | None) -> Iterator[str]:
-    """What is unlike the videos of the calibration, and whether the main person moves at all.
+def recording_cautions(path: Path, outcome: Extraction, track_id: int, conditions: Conditions | None) -> Iterator[str]:
+    """What is unlike the videos of the calibration, and whether the person who decides moves at all.
 
     Args:
         path: the file.
-        outcome: its faces, at least one of the main person.
+        outcome: its faces.
+        track_id: the person whose score is the video's.
         conditions: of the calibration's videos, where the detector has them.
     """
-    main = [face for face in outcome.faces if face.track_id == 0]
-    if outcome.video is not None and hardly_moves(np.stack([face.landmarks_px for face in main])):
-        yield "the main person's face hardly moves: a still picture has no change to judge"
+    faces = [face for face in outcome.faces if face.track_id == track_id]
+    whose = "the main person's face" if track_id == 0 else f"the face of person {track_id}, whose score decides,"
+    if outcome.video is not None and hardly_moves(np.stack([face.landmarks_px for face in faces])):
+        yield f"{whose} hardly moves: a still picture has no change to judge"
     if conditions is None:
         return
-    values = measure_faces([side_px(face) for face in main], [face.sharpness for face in main])
+    values = measure_faces([side_px(face) for face in faces], [face.sharpness for face in faces])
     if (video := outcome.video) is not None:
         values |= measure_video(video.width, video.height, video.frames, video.fps, path.stat().st_size)
     yield from conditions.unlike(values)

@@ -54,6 +54,7 @@ FUSION = "fusion.json"
 CALIBRATION = "calibration.json"
 CONDITIONS = "conditions.json"
 DEFAULT_LIMITS = InputLimits()
+_REFERENCES_KEPT = 64
 
 Device = Literal["auto", "cpu", "cuda"]
 Embeddings = npt.NDArray[np.float32]
@@ -187,7 +188,7 @@ class Detector:
         self,
         path: Path | str,
         device: Device = "auto",
-        references: Sequence[Path] = (),
+        references: Sequence[Path | str] | Path | str = (),
         limits: InputLimits = DEFAULT_LIMITS,
     ) -> Judgement:
         """Judge everybody in a video file; one that cannot be judged gives a status and a reason.
@@ -220,7 +221,7 @@ class Detector:
         self,
         path: Path | str,
         device: Device = "auto",
-        references: Sequence[Path] = (),
+        references: Sequence[Path | str] | Path | str = (),
         limits: InputLimits = DEFAULT_LIMITS,
         on_frame: Callable[[int, int], None] | None = None,
     ) -> VideoExamination:
@@ -228,16 +229,19 @@ class Detector:
 
         `on_frame` is called with the frames looked at and the frames in all.
         """
-        if references and self.settings.features == "embedding":
+        paths = [references] if isinstance(references, str | Path) else list(references)
+        if paths and self.settings.features == "embedding":
             raise DataError(
-                f"{len(references)} references were given, but this detector judges every face singly, not by its "
+                f"{len(paths)} references were given, but this detector judges every face singly, not by its "
                 "differences from others: score without references, or train with density.features difference"
             )
         place, where = Path(path), resolve_device(device)
         content, outcome = self._extract(place, limits, on_frame)
         found = References({}, ())
-        if references and outcome.status == "ok":
-            found = read_references(references, content, lambda other: self._extract(other, limits))
+        if paths and outcome.status == "ok":
+            found = read_references(
+                [Path(one) for one in paths], content, lambda other: self._extract_reference(other, limits)
+            )
             for sentence in found.refused:
                 logger.warning("%s", sentence)
         people = self._examine_people(outcome, where, found.faces)
@@ -251,25 +255,24 @@ class Detector:
             person = people[0] if apart is None else min(people, key=lambda one: apart[_track(one)].mean)
             comparison = self._compare(person, found.faces, where)
             comparison = replace(comparison, distance=None if apart is None else apart[comparison.person].largest)
-        cautions: tuple[str, ...] = ()
+        cautions: list[str] = []
         if scored.status == "scored":
+            cautions += recording_cautions(place, outcome, scored.track_id or 0, self.conditions)
+            cautions += calibration_cautions(self.calibration)
+        if people:
             nearness = None if apart is None else apart[comparison.person if comparison else 0]
-            cautions = (
-                *recording_cautions(place, outcome, self.conditions),
-                *calibration_cautions(self.calibration),
-                *reference_cautions(found, comparison, nearness),
-            )
+            cautions += reference_cautions(found, comparison, nearness)
         judgement = Judgement(
             path=str(path),
             outcome=scored,
             score_name=self.settings.verdict,
-            people=_persons(outcome, people),
+            people=_persons(outcome, people, self.settings.compares_videos),
             false_positive_rate=None if self.calibration is None else self.calibration.stated_false_positive_rate,
             sha256=content,
             video=outcome.video,
             frames_sampled=outcome.frames_sampled,
             comparison=comparison,
-            cautions=cautions,
+            cautions=tuple(cautions),
         )
         return VideoExamination(judgement, people)
 
@@ -296,12 +299,29 @@ class Detector:
             limits.check_file(path)
         except InputLimitError as error:
             return "", Extraction("refused", str(error), frames_sampled=0)
-        content = _digest(path) if path.is_file() else ""
+        try:
+            content = _digest_file(path) if path.is_file() else ""
+        except OSError as error:
+            return "", Extraction("unreadable", str(error.strerror or error), frames_sampled=0)
         media: Media = "photo" if path.suffix.lower() in PHOTO_SUFFIXES else "video"
         settings = self.settings
         return content, extract_faces(
             path, content, settings.extraction, settings.faces, finder, media, limits=limits, on_frame=on_frame
         )
+
+    def _extract_reference(self, path: Path, limits: InputLimits) -> tuple[str, Extraction]:
+        """As `_extract`; a file that is a reference again and again is read once."""
+        try:
+            stat = path.stat()
+        except OSError:
+            return self._extract(path, limits)
+        known: dict[tuple[str, int, int], tuple[str, Extraction]] = self._of_thread.__dict__.setdefault("known", {})
+        key = (str(path), stat.st_size, stat.st_mtime_ns)
+        if key not in known:
+            while len(known) >= _REFERENCES_KEPT:
+                del known[next(iter(known))]
+            known[key] = self._extract(path, limits)
+        return known[key]
 
     def _build_finder(self) -> FaceFinder:
         finder = build_face_finder(self.settings.faces)
@@ -350,11 +370,11 @@ class Detector:
     def _compare(
         self, judged: PersonExamination, references: Mapping[str, Sequence[FaceRecord]], device: torch.device
     ) -> ReferenceComparison:
-        """The judged person against the references, and each reference against the others.
+        """The judged person against the references, and each reference against all the other files.
 
         Pairs across files vary more than those of one video, on which the detector was calibrated. So the comparison
-        has a p-value of its own: the judged file's rank among the references, which are exchangeable with it where it
-        is real (Vovk, Gammerman & Shafer 2005).
+        has a p-value of its own: the judged file's rank among all files, each compared with all others, the judged one
+        among them, so that a real one is exchangeable with the references (Vovk, Gammerman & Shafer 2005).
         """
         names: dict[str, list[str]] = {"": list(judged.examination.face_ids)}
         features = {"": judged.features}
@@ -363,17 +383,17 @@ class Detector:
             features[content] = self._embed(faces, device).features
         everyone = [name for members in names.values() for name in members]
         stacked = np.vstack([features[content] for content in names])
-        config = self.settings.pairs.model_copy(update={"relation": "reference"})
+        config = self.settings.pairs.model_copy(update={"relation": "reference", "references": len(names)})
 
-        def against_references(content: str) -> tuple[float, int]:
-            others = {other: names[other] for other in references if other != content}
+        def against_all_others(content: str) -> tuple[float, int]:
+            others = {other: members for other, members in names.items() if other != content}
             pairs = draw_pairs_across(names[content], others, config, self.settings.seed)
             return video_score(self.log_likelihood(everyone, stacked, pairs)), len(pairs)
 
-        score, count = against_references("")
+        score, count = against_all_others("")
         p_value = None
         if len(references) > 1:
-            higher = sum(against_references(content)[0] >= score for content in references)
+            higher = sum(against_all_others(content)[0] >= score for content in references)
             p_value = (1 + higher) / (len(references) + 1)
         return ReferenceComparison(score, p_value, len(references), count, _track(judged))
 
@@ -482,7 +502,7 @@ class Detector:
         return self.density.log_likelihood(vectors)
 
 
-def _persons(outcome: Extraction, people: Sequence[PersonExamination]) -> tuple[Person, ...]:
+def _persons(outcome: Extraction, people: Sequence[PersonExamination], compares_videos: bool) -> tuple[Person, ...]:
     """Everybody who was tracked; those who were not judged say why."""
     if outcome.status != "ok":
         return ()
@@ -494,6 +514,8 @@ def _persons(outcome: Extraction, people: Sequence[PersonExamination]) -> tuple[
     for track_id, faces in sorted(tracks.items()):
         share = faces[0].track_share
         passing = f"seen in {len(faces)} frames, {share:.0%} of those looked at: too few to be judged"
+        if compares_videos:
+            passing = "only the main person is compared with references"
         score = scores.get(track_id, VideoScore("abstained", passing, track_id=track_id, faces_used=len(faces)))
         persons.append(Person(score, faces[0].time_s, faces[-1].time_s, share))
     return tuple(persons)
@@ -528,12 +550,18 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise ArtefactError(f"{folder} is not a detector folder: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("version") != FORMAT_VERSION:
         raise ArtefactError(f"{path} is not of version {FORMAT_VERSION}; train again, or use the version that wrote it")
+    if missing := {"files", "settings", "provenance"} - manifest.keys():
+        raise ArtefactError(f"{path} lacks {', '.join(sorted(missing))}: it is cut or was not written by difffake")
     return manifest
+
+
+def _digest_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _digest(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return _digest_file(path)
     except OSError as error:
         raise ArtefactError(f"cannot read {path}: {error}") from error

@@ -1,11 +1,14 @@
 """Photos: a video of one frame, for collections that show a person in single pictures."""
 
+import contextlib
+import warnings
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
-from difffake.errors import UnreadableVideoError
+from difffake.errors import InputLimitError, UnreadableVideoError
 from difffake.faces.records import RgbImage
 
 
@@ -26,6 +29,22 @@ def read_photo(path: Path) -> RgbImage:
     if bgr is None:
         raise UnreadableVideoError(_unreadable(path, "not a picture" if content.size else "an empty file"))
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def photo_size(path: Path) -> tuple[int, int] | None:
+    """Width and height as the file's header states them, nothing decoded; None where it is not known.
+
+    Raises:
+        InputLimitError: more pixels than any photo has.
+    """
+    with warnings.catch_warnings(), contextlib.suppress(OSError, SyntaxError):
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            with Image.open(path) as picture:
+                return picture.size
+        except Image.DecompressionBombError as error:
+            raise InputLimitError(f"a picture of more pixels than any photo has: {error}") from error
+    return None
 
 
 def _unreadable(path: Path, seen: str) -> str:

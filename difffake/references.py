@@ -38,9 +38,9 @@ def read_references(
     for path in paths:
         content, outcome = extract(path)
         if outcome.status != "ok":
-            refused.append(f"{path} is no reference ({outcome.status}: {outcome.reason})")
+            refused.append(f"{path.name} is no reference ({outcome.status}: {outcome.reason})")
         elif content == judged_sha256:
-            refused.append(f"{path} is no reference: it is the judged video itself")
+            refused.append(f"{path.name} is no reference: it is the judged video itself")
         else:
             faces[content] = [face for face in outcome.faces if face.track_id == 0]
             names[content] = path.name

@@ -79,6 +79,7 @@ def score(
     """
     chosen = _format_of(form, out)
     limits = _DEFAULTS.model_copy(update={"max_duration_s": max_duration_s or None, "timeout_s": timeout_s or None})
+    _prepare(out, report)
     inputs, references = _inputs(places, reference or [])
 
     from tasks.models import find_detector
@@ -91,15 +92,19 @@ def score(
     from tasks.video_report import write_video_report
 
     detector = Detector.load(folder, weights)
-    judgements = []
+    judgements: list[Judgement] = []
+    is_interrupted = False
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("scoring", total=len(inputs))
-        for examined in examine_files(detector, inputs, references, device, limits):
-            judgements.append(examined.judgement)
-            if report is not None:
-                page = write_video_report(report, examined, detector, folder, device)
-                console.print(f"report {page}", markup=False)
-            progress.advance(bar)
+        try:
+            for examined in examine_files(detector, inputs, references, device, limits):
+                judgements.append(examined.judgement)
+                if report is not None:
+                    page = write_video_report(report, examined, detector, folder, device)
+                    console.print(f"report {page}", markup=False, emoji=False)
+                progress.advance(bar)
+        except KeyboardInterrupt:
+            is_interrupted = True
     if chosen == "table":
         _print_table(judgements, out)
     elif out is not None:
@@ -107,8 +112,10 @@ def score(
     else:
         sys.stdout.buffer.write(encode(judgements, chosen))
     missing = sum(judgement.status != "scored" for judgement in judgements)
-    console.print(f"{len(judgements) - missing} of {len(judgements)} scored")
-    if missing:
+    console.print(f"{len(judgements) - missing} of {len(inputs)} scored")
+    if is_interrupted:
+        console.print(f"interrupted after {len(judgements)} of {len(inputs)} files; what was scored is in the result")
+    if is_interrupted or missing:
         raise typer.Exit(EXIT_SOME_NOT_SCORED)
 
 
@@ -166,6 +173,7 @@ def serve_app(
     DIFFFAKE_SERVE_MAX_DURATION_S (600), DIFFFAKE_SERVE_TIMEOUT_S (120).
     """
     import importlib.util
+    import socket
     import threading
 
     from data_catalog.intake import read_serve_settings
@@ -181,13 +189,35 @@ def serve_app(
     from difffake.detector import Detector
     from tasks.app import start_app
 
-    app = start_app(Detector.load(folder, weights), folder, settings, port, device)
+    detector = Detector.load(folder, weights)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ServiceError(f"port {port} is taken: name another with --port") from error
+    app = start_app(detector, folder, settings, port, device)
     typer.echo(f"DiffFake  http://127.0.0.1:{port}/")
     console.print("Ctrl-C stops it.")
     try:
         threading.Event().wait()
     finally:
         app.close()
+
+
+def _prepare(out: Path | None, report: Path | None) -> None:
+    """Make the folders of the results before anything is scored.
+
+    Raises:
+        OSError: they cannot be made or written.
+    """
+    if out is not None and out.is_dir():
+        raise typer.BadParameter(f"{out} is a folder: name a file in it", param_hint="--out")
+    for folder in (None if out is None else out.parent, report):
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK):
+                raise typer.BadParameter(f"{folder} cannot be written", param_hint="--out or --report")
 
 
 def _inputs(places: list[str], reference: list[str]) -> tuple[list, list[Path]]:
@@ -208,11 +238,10 @@ def _print_table(judgements: "list[Judgement]", out: Path | None) -> None:
     from rich.console import Console
 
     if out is None:
-        _print_to(Console(highlight=False, markup=False), judgements)
+        _print_to(Console(highlight=False, markup=False, emoji=False), judgements)
         return
-    out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("w", encoding="utf-8") as file:
-        _print_to(Console(file=file, width=200, highlight=False, markup=False), judgements)
+        _print_to(Console(file=file, width=200, highlight=False, markup=False, emoji=False), judgements)
 
 
 def _print_to(terminal: "Console", judgements: "list[Judgement]") -> None:
@@ -262,10 +291,9 @@ def _cautions(judgements: "list[Judgement]") -> dict[str, list[str]]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    from tasks.page import write_whole
+
+    write_whole({path: content})
 
 
 def _number(value: float | None) -> str:

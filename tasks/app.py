@@ -39,7 +39,7 @@ def start_app(detector: Detector, model: Path, settings: ServeSettings, port: in
         quiet=True,
         prevent_thread_lock=True,
         footer_links=[],
-        max_file_size=f"{int(settings.max_file_mb)}mb",
+        max_file_size=int(settings.max_file_mb * 1e6),
         theme=gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
         enable_monitoring=False,
         ssr_mode=False,

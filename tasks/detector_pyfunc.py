@@ -1,7 +1,6 @@
 """The registered model: a table of videos in, a table of judgements out (MLflow's models from code; no pickle)."""
 
 import base64
-import binascii
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,9 @@ class DetectorModel(PythonModel):
             with opened as path:
                 judged = self.detector.score(path, limits=intake.limits)
         except (InputRefusedError, InputLimitError, DataError) as error:
-            return Judgement(name, VideoScore("failed", f"refused: {error}"), self.detector.settings.verdict)
+            return Judgement(
+                name or "content", VideoScore("failed", f"refused: {error}"), self.detector.settings.verdict
+            )
         return judged.renamed(name or "content")
 
 
@@ -58,7 +59,7 @@ def _bytes(content: bytes | str) -> bytes:
         return content
     try:
         return base64.b64decode(content, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise InputRefusedError(f"content is no base64: {error}") from error
 
 

@@ -95,8 +95,11 @@ def write_whole(files: Mapping[Path, bytes]) -> None:
     """Write files, each whole or not at all."""
     for path, content in files.items():
         partial = path.with_name(f".{path.name}.partial")
-        partial.write_bytes(content)
-        partial.replace(path)
+        try:
+            partial.write_bytes(content)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def is_page_of(page: Path, name: str) -> bool:

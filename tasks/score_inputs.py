@@ -1,12 +1,12 @@
 """What is to be scored: paths, folders, patterns and URIs become one entry a file; nothing that was named is lost."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
 
-from data_catalog.storage import Folder, local_path, store_errors
+from data_catalog.storage import Folder, describe_error, local_path, matching_uris, printable, split_uri, store_errors
 from difffake.errors import DataError
 from difffake.media import PHOTO_SUFFIXES, VIDEO_SUFFIXES
 
@@ -47,6 +47,8 @@ def reference_files(place: str) -> list[Path]:
     Raises:
         DataError: it is not there, or holds none.
     """
+    if "://" in place and not place.startswith("file://"):
+        raise DataError(f"--reference {place}: references must lie on this machine; copy them here first")
     path = local_path(place) if place.startswith("file:") else Path(place)
     if path.is_file():
         return [path]
@@ -59,9 +61,15 @@ def reference_files(place: str) -> list[Path]:
 
 
 def _expand(place: str) -> Iterator[ScoreInput]:
-    if "://" in place or place.startswith("file:/"):
-        yield from _expand_uri(place)
-        return
+    try:
+        found = list(_expand_uri(place) if "://" in place or place.startswith("file:/") else _expand_path(place))
+    except (DataError, RuntimeError, *store_errors()) as error:
+        # RuntimeError: a home folder of nobody (~name).
+        found = [ScoreInput(_without_secrets(place), "", describe_error(error))]
+    yield from found
+
+
+def _expand_path(place: str) -> Iterator[ScoreInput]:
     path = Path(place).expanduser()
     if path.is_dir():
         yield from _videos_below(place, Folder.of(path))
@@ -72,40 +80,46 @@ def _expand(place: str) -> Iterator[ScoreInput]:
         files = [match for match in matches if Path(match).is_file()]
         yield from (_file(match, Path(match)) for match in files)
         if not files:
-            yield ScoreInput(place, "", "no file matches this pattern")
+            yield ScoreInput(printable(place), "", "no file matches this pattern")
     else:
-        yield ScoreInput(place, "", "there is no such file or folder")
+        yield ScoreInput(printable(place), "", "there is no such file or folder")
 
 
 def _file(name: str, path: Path) -> ScoreInput:
     if not path.is_file():
-        return ScoreInput(name, "", "not a regular file")
-    return ScoreInput(name, path.resolve().as_uri())
+        return ScoreInput(printable(name), "", "not a regular file")
+    return ScoreInput(printable(name), path.resolve().as_uri())
 
 
 def _expand_uri(uri: str) -> Iterator[ScoreInput]:
-    try:
-        folder = Folder.of(uri)
-        if folder.is_local:
-            path = folder.path
-            yield from _videos_below(uri, folder) if path.is_dir() else [_file(uri, path)]
-        elif PurePosixPath(urlsplit(uri).path).suffix.lower() in _SUFFIXES:
-            yield ScoreInput(uri, uri)
-        else:
-            yield from _videos_below(uri, folder)
-    except (DataError, *store_errors()) as error:
-        yield ScoreInput(_without_secrets(uri), "", str(error))
+    folder = Folder.of(uri)
+    if folder.is_local:
+        path = folder.path
+        yield from _videos_below(uri, folder) if path.is_dir() else [_file(uri, path)]
+    elif has_magic(uri):
+        yield from _matching(uri)
+    elif PurePosixPath(split_uri(uri).path).suffix.lower() in _SUFFIXES:
+        yield ScoreInput(uri, uri)
+    else:
+        yield from _videos_below(uri, folder)
+
+
+def _matching(pattern: str) -> Iterator[ScoreInput]:
+    found = matching_uris(pattern)
+    yield from (ScoreInput(uri, uri) for uri in found)
+    if not found:
+        yield ScoreInput(pattern, "", "no file matches this pattern")
 
 
 def _videos_below(name: str, folder: Folder) -> Iterator[ScoreInput]:
-    videos = [file for file in folder.files() if file.suffix in VIDEO_SUFFIXES and file.is_regular]
+    videos = [file for file in folder.files() if file.suffix in VIDEO_SUFFIXES]
     for file in videos:
         uri = folder.file_uri(file.relative)
-        yield ScoreInput(str(local_path(uri)) if folder.is_local else uri, uri)
+        shown = printable(str(local_path(uri))) if folder.is_local else uri
+        yield ScoreInput(shown, uri) if file.is_regular else ScoreInput(shown, "", "not a regular file")
     if not videos:
-        yield ScoreInput(name, "", "the folder holds no video")
+        yield ScoreInput(printable(name), "", "the folder holds no video")
 
 
-def _without_secrets(uri: str) -> str:
-    parts = urlsplit(uri)
-    return uri if parts.username is None else f"{parts.scheme}://…@{parts.hostname}{parts.path}"
+def _without_secrets(place: str) -> str:
+    return printable(re.sub(r"//[^/@]*@", "//…@", place))

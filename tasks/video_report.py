@@ -25,6 +25,8 @@ from tasks.page import Provenance, Table, Tile, inline, png, render, write_whole
 from tasks.tracking import commit
 
 _PACKAGES = ("difffake", "torch", "timm", "scikit-learn")
+_NAME_BYTES = 120
+"""File systems take 255, and the page is first written under a longer name."""
 _PAIRS_SHOWN = 6
 _NATURAL_SHOWN = 3
 _MAPS_SHOWN = 3
@@ -259,5 +261,6 @@ def _short(path: str) -> str:
 
 def _file_name(judged: Judgement) -> str:
     """Readable, and different for files of one name."""
-    safe = re.sub(r"[^\w.-]+", "_", _short(judged.path)).strip("._")[:80] or "video"
-    return f"{safe}-{hashlib.sha256(judged.path.encode()).hexdigest()[:8]}"
+    safe = re.sub(r"[^\w.-]+", "_", _short(judged.path)).strip("._")
+    short = safe.encode()[:_NAME_BYTES].decode(errors="ignore") or "video"
+    return f"{short}-{hashlib.sha256(judged.path.encode()).hexdigest()[:8]}"

@@ -117,7 +117,9 @@ def _mark_video(axes: Axes, calibration: Calibration, index: int, name: str, sco
     at = (float(np.clip(score, low, high)), p_value)
     marker = "<" if score < low else ">" if score > high else "o"
     colour = FAKE if calibration.is_anomalous(score) else GROUP_COLOURS[1]
-    label = f"{index + 1}  {name}   score {number(score)}, p = {p_value:.3g}"
+    # A dollar sign would begin a formula.
+    shown = name.replace("$", r"\$")
+    label = f"{index + 1}  {shown}   score {number(score)}, p = {p_value:.3g}"
     axes.plot(*at, marker, color=colour, markersize=11, markeredgecolor="white", clip_on=False, zorder=6, label=label)
     axes.annotate(
         str(index + 1),

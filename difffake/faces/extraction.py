@@ -21,7 +21,7 @@ from difffake.faces.tracks import Sighting, group_tracks, sight
 from difffake.limits import Deadline, InputLimits
 from difffake.media import Media
 from difffake.perturbations.perturbation import Perturbation, perturb_frames, read_perturbed_frames
-from difffake.photo import read_photo
+from difffake.photo import photo_size, read_photo
 from difffake.video import Frame, VideoInfo, probe, read_frames, sample_indices
 
 # Bump when extraction yields other records for the same video, configuration and weights.
@@ -94,6 +94,9 @@ def _photo(
 ) -> Iterator[Frame]:
     if limits is not None:
         limits.check_file(path)
+        # Before a small file is unpacked to gigabytes.
+        if (size := photo_size(path)) is not None:
+            limits.check_picture(*size)
     rgb = read_photo(path)
     if limits is not None:
         limits.check_picture(rgb.shape[1], rgb.shape[0])

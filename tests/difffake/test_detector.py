@@ -1,15 +1,18 @@
 import hashlib
 import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from scipy.stats import binom
 
 from difffake.backbone.checkpoints import save_weights
-from difffake.backbone.embed import embed_crops
+from difffake.backbone.embed import Embeddings, embed_crops
 from difffake.config import PairsConfig, Relation
 from difffake.detector import CALIBRATION, DENSITY, FUSION, WEIGHTS, Detector
 from difffake.differential.combination import differences
@@ -19,7 +22,9 @@ from difffake.errors import ArtefactError, DataError
 from difffake.faces.extraction import extract_faces
 from difffake.faces.finder import build_face_finder
 from difffake.faces.records import FaceRecord
+from difffake.judgement import PersonExamination
 from difffake.locations import MANIFEST
+from difffake.scores import Examination, VideoScore
 from difffake.video import write_video
 from tests.helpers.detector import FUSED, NAMES, SETTINGS, embeddings, face_clip, saved_detector, small_detector
 from tests.helpers.media import astronaut_rgb
@@ -261,12 +266,13 @@ def test_references_beside_a_detector_that_judges_a_video_alone_are_compared_wit
     assert alone.comparison is None
     assert compared.comparison is not None
 
-    # By hand: every file against the others, and the judged one's rank among them.
-    across = like(detector, pairs=SETTINGS.pairs.model_copy(update={"relation": "reference"}))
+    # By hand: every file against all the others, and the judged one's rank among them.
+    across = like(detector, pairs=SETTINGS.pairs.model_copy(update={"relation": "reference", "references": 4}))
     expected = across.score(judged, "cpu", references)
     assert compared.comparison.score == pytest.approx(expected.score, rel=1e-4)
     assert (compared.comparison.pairs, compared.comparison.references) == (expected.pairs_used, 3)
-    among = [across.score(one, "cpu", [other for other in references if other != one]).score for one in references]
+    files = [judged, *references]
+    among = [across.score(one, "cpu", [other for other in files if other != one]).score for one in references]
     assert expected.score is not None
     higher = sum(score is not None and score >= expected.score for score in among)
     assert compared.comparison.p_value == (1 + higher) / 4
@@ -309,3 +315,81 @@ def test_the_package_offers_the_detector_and_says_what_it_lacks() -> None:
     assert {"Detector", "InputLimits", "Judgement"} <= set(difffake.__all__)
     with pytest.raises(AttributeError, match="no attribute 'Detektor'"):
         _ = difffake.Detektor
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_real_video_is_as_seldom_far_from_its_references_as_the_p_value_says(detector: Detector, count: int) -> None:
+    """Files whose faces are drawn alike are exchangeable: the smallest p-value comes to one in n + 1."""
+    rng, width = np.random.default_rng(count), detector.backbone.embedding_dim
+    drawn: dict[str, np.ndarray] = {}
+
+    class Drawn(Detector):
+        def _embed(self, faces: Sequence[FaceRecord], device: torch.device) -> Embeddings:
+            return Embeddings(np.stack([drawn[face.face_id] for face in faces]), None)
+
+    judge = Drawn(detector.settings, detector.backbone, detector.density)
+    draws, smallest = 600, 0
+    for draw in range(draws):
+        files = {
+            f"{draw}-{number}": [a_face(f"{draw}-{number}-{face}") for face in range(3)] for number in range(count + 1)
+        }
+        for faces in files.values():
+            centre = rng.normal(size=width) * rng.gamma(2.0)
+            drawn |= {face.face_id: (centre + rng.normal(size=width)).astype(np.float32) for face in faces}
+        judged, *references = files
+        features = np.stack([drawn[face.face_id] for face in files[judged]])
+        score = VideoScore("scored", score=0.0, track_id=0)
+        names = [face.face_id for face in files[judged]]
+        person = PersonExamination(Examination(score, (), np.empty(0), names, None), files[judged], features)
+        compared = judge._compare(person, {name: files[name] for name in references}, torch.device("cpu"))
+        assert compared.pairs == 3 * count
+        smallest += compared.p_value == 1 / (count + 1)
+    low, high = binom.interval(0.9999, draws, 1 / (count + 1))
+    assert low <= smallest <= high
+
+
+def a_face(name: str) -> FaceRecord:
+    box, points = np.zeros(4, np.float32), np.zeros((68, 2), np.float32)
+    return FaceRecord(name, 0, 0.0, 0, 1.0, box, 1.0, points, b"", np.zeros((2, 3)), 1.0)
+
+
+def test_a_file_that_cannot_be_read_is_a_row_and_a_cut_manifest_an_error(detector: Detector, folder: Path) -> None:
+    judged = detector.score("/proc/self/mem", "cpu")
+    assert (judged.status, judged.people) == ("failed", ())
+    assert judged.reason.startswith("unreadable: ")
+    (folder / MANIFEST).write_text('{"version": 2}')
+    with pytest.raises(ArtefactError, match="lacks files, provenance, settings"):
+        Detector.load(folder)
+
+
+def test_references_may_be_named_by_text_and_are_read_once(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = like(detector)
+    suspects = [face_clip(tmp_path / f"{number}.mp4", 9 * number) for number in range(2)]
+    reference = face_clip(tmp_path / "reference.mp4", 40)
+    read: list[str] = []
+    extract = fresh._extract
+
+    def counted(path: Path, *more: Any) -> Any:
+        read.append(path.name)
+        return extract(path, *more)
+
+    monkeypatch.setattr(fresh, "_extract", counted)
+    for suspect in suspects:
+        by_text = fresh.score(suspect, "cpu", str(reference))
+        assert by_text == fresh.score(suspect, "cpu", [reference])
+    assert read.count("reference.mp4") == 1
+
+
+def test_what_is_wrong_with_references_is_said_though_the_file_is_not_judged(
+    detector: Detector, tmp_path: Path
+) -> None:
+    photo = tmp_path / "photo.png"
+    cv2.imwrite(str(photo), cv2.cvtColor(astronaut_rgb()[0:256, 100:356], cv2.COLOR_RGB2BGR))
+    (tmp_path / "junk.mp4").write_text("no video")
+    judged = detector.score(photo, "cpu", [face_clip(tmp_path / "reference.mp4"), tmp_path / "junk.mp4"])
+    assert judged.status == "abstained"
+    assert judged.comparison is not None
+    said = [caution for caution in judged.cautions if "is no reference" in caution]
+    assert [caution.partition(" ")[0] for caution in said] == ["junk.mp4"]

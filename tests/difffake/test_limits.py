@@ -72,3 +72,22 @@ def test_work_ends_between_frames_once_the_time_is_over(clip: Path) -> None:
     assert extract_faces(clip, "c", "test", CONFIG, build_face_finder(CONFIG), limits=limits).status == "refused"
     Deadline(None).check()
     Deadline(60).check()
+
+
+def test_a_small_file_of_a_huge_photo_is_refused_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import cv2
+
+    import difffake.faces.extraction as extraction
+
+    def unpack(path: Path) -> None:
+        raise AssertionError(f"{path} was unpacked")
+
+    photo = tmp_path / "bomb.png"
+    cv2.imwrite(str(photo), np.zeros((7000, 7000), np.uint8))
+    assert photo.stat().st_size < 200_000
+    monkeypatch.setattr(extraction, "read_photo", unpack)
+    refused = extract_faces(photo, "c", "test", CONFIG, build_face_finder(CONFIG), "photo", limits=InputLimits())
+    assert refused.status == "refused"
+    assert "7000 × 7000" in refused.reason

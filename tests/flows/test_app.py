@@ -58,6 +58,8 @@ def test_a_video_and_references_are_dropped_and_the_report_is_shown(url: str, tm
 
     suspect = face_clip(tmp_path / "suspect <b>.mp4")
     references = [str(face_clip(tmp_path / f"reference{number}.mp4", 20 * number)) for number in (1, 2)]
+    (tmp_path / "notes.mp4").write_text("no video")
+    references.append(str(tmp_path / "notes.mp4"))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page()
@@ -79,7 +81,10 @@ def test_a_video_and_references_are_dropped_and_the_report_is_shown(url: str, tm
         assert report.locator("h1").inner_text().startswith("suspect")
         with page.expect_download() as download:
             page.click("#download")
-        assert "Video report" in Path(download.value.path()).read_text()
+        text = Path(download.value.path()).read_text()
+        assert "Video report" in text
+        assert "notes.mp4 is no reference" in text
+        assert "uploads" not in text
         # Neither fonts nor counters: nothing outside this machine is asked.
         assert {address.split("/")[2] for address in asked if address.startswith("http")} == {url.split("/")[2]}
         browser.close()

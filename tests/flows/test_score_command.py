@@ -3,7 +3,9 @@
 import csv
 import json
 import os
+import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -196,3 +198,30 @@ def test_what_cannot_be_done_is_one_message_with_what_to_do(
     assert run.returncode == code
     assert said in " ".join(run.stderr.split())
     assert "Traceback" not in run.stderr
+
+
+def test_interrupted_it_writes_what_it_has(model: str, tmp_path: Path) -> None:
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    for number in range(40):
+        face_clip(clips / f"{number:02}.mp4", number)
+    command = [*PROGRAM, "score", str(clips), "--model", model, "--device", "cpu", "--out", str(tmp_path / "r.json"),
+               "--report", str(tmp_path / "reports")]  # fmt: skip
+    running = subprocess.Popen(
+        command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True,
+        # A shell that started the tests in the background may have told them to ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    while running.poll() is None and not list((tmp_path / "reports").glob("*.html")):
+        time.sleep(0.1)
+    running.send_signal(signal.SIGINT)
+    said = running.communicate(timeout=120)[1]
+    assert running.returncode == 2, said
+    assert "of 40 files; what was scored is in the result" in said
+    assert 1 <= len(json.loads((tmp_path / "r.json").read_text())) < 40
+
+
+def test_results_that_cannot_be_written_are_refused_before_anything_is_scored(model: str, tmp_path: Path) -> None:
+    run = score(str(tmp_path), "--model", model, "--out", str(tmp_path))
+    assert run.returncode == 2
+    assert "is a folder: name a file in it" in " ".join(run.stderr.split())

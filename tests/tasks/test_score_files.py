@@ -1,7 +1,9 @@
 import io
 import json
+import os
 from pathlib import Path
 
+import fsspec
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +16,7 @@ from tasks.models import find_detector
 from tasks.score_files import SCHEMA, encode, examine_files, table_of
 from tasks.score_inputs import expand_inputs, reference_files
 from tests.helpers.detector import face_clip, saved_detector, small_detector
+from tests.helpers.s3 import BUCKET, s3_server
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +55,9 @@ def test_folders_patterns_and_uris_become_files_each_once(folder: Path) -> None:
         ("empty", "the folder holds no video"),
         ("https://example.org/a.mp4", "no place this installation can read"),
         ("s3://key:secret@bucket/a.mp4", "carries credentials"),
+        ("~nobody-of-this-name/a.mp4", "home directory"),
+        ("http://[x/y.mp4", "is no URI"),
+        ("/proc/self/fd/../mem/a.mp4", "there is no such file"),
     ],
 )
 def test_what_gives_no_file_says_why_and_tells_no_secret(
@@ -130,3 +136,32 @@ def test_a_detector_is_found_by_folder_or_mlflow_model_and_its_absence_says_how_
         Detector.load(model)
     with pytest.raises(ArtefactError, match=r"no installed package reads models from gopher:/ .*models"):
         Detector.load("gopher://difffake/1")
+
+
+def test_names_need_not_be_utf_8_nor_hold_no_markup(detector: Detector, tmp_path: Path) -> None:
+    clip = face_clip(tmp_path / "clip.mp4")
+    odd = os.fsencode(tmp_path) + b"/caf\xe9.mp4"
+    os.rename(clip, odd)
+    for places in ([str(tmp_path)], [os.fsdecode(odd)]):
+        judged = [examined.judgement for examined in examine_files(detector, expand_inputs(places), (), "cpu")]
+        assert [judgement.status for judgement in judged] == ["scored"]
+        assert judged[0].path.endswith("caf\\xe9.mp4")
+        for form in ("json", "csv", "parquet"):
+            assert encode(judged, form)
+
+
+def test_buckets_are_read_by_folder_and_by_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
+    with s3_server() as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        store = fsspec.filesystem("s3", skip_instance_cache=True)
+        for key in ("clips/a.mp4", "clips/b.mov", "clips/deep/c.mp4", "notes.txt"):
+            store.pipe_file(f"{BUCKET}/{key}", b"x")
+        root = f"s3://{BUCKET}"
+        assert [entry.uri for entry in expand_inputs([f"{root}/clips/*.mp4"])] == [f"{root}/clips/a.mp4"]
+        assert names([f"{root}/clips/**/*.mp4"]) == ["a.mp4", "c.mp4"]
+        assert names([f"{root}/clips"]) == ["a.mp4", "b.mov", "c.mp4"]
+        (none,) = expand_inputs([f"{root}/clips/*.avi"])
+        assert none.reason == "no file matches this pattern"
+        with pytest.raises(DataError, match="must lie on this machine"):
+            reference_files(f"{root}/clips")

@@ -1,3 +1,4 @@
+import html
 import re
 from pathlib import Path
 
@@ -72,3 +73,11 @@ def test_two_files_of_one_name_have_two_pages(detector: Detector, tmp_path: Path
         examined = detector.examine(tmp_path / place / "same.mp4", "cpu")
         pages.add(write_video_report(tmp_path / "reports", examined, detector, "m", "cpu"))
     assert len(pages) == 2
+
+
+@pytest.mark.parametrize("name", ["A$AP_$x$.mp4", "漢" * 83 + ".mp4", "a [b] :fire: <i>.mp4"])
+def test_any_name_a_file_may_have_gives_a_page(detector: Detector, tmp_path: Path, name: str) -> None:
+    clip = face_clip(tmp_path / "clip.mp4")
+    clip.rename(tmp_path / name)
+    page = write_video_report(tmp_path / "reports", detector.examine(tmp_path / name, "cpu"), detector, "m", "cpu")
+    assert html.escape(name, quote=False) in page.read_text()

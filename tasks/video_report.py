@@ -80,7 +80,7 @@ def render_video(examined: VideoExamination, detector: Detector, model: Path | s
     calibration = detector.calibration
     plot = ""
     if calibration is not None:
-        marked = [(_short(judged.path), judged.score)] if judged.score is not None else []
+        marked = [("this video", judged.score)] if judged.score is not None else []
         plot = inline(png(calibration_figure(calibration, marked)))
     return render(
         "video_report.html.j2",

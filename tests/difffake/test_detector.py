@@ -324,7 +324,7 @@ def test_a_real_video_is_as_seldom_far_from_its_references_as_the_p_value_says(d
     drawn: dict[str, np.ndarray] = {}
 
     class Drawn(Detector):
-        def _embed(self, faces: Sequence[FaceRecord], device: torch.device) -> Embeddings:
+        def _embed(self, faces: Sequence[FaceRecord], device: torch.device) -> Embeddings:  # noqa: ARG002
             return Embeddings(np.stack([drawn[face.face_id] for face in faces]), None)
 
     judge = Drawn(detector.settings, detector.backbone, detector.density)
@@ -382,9 +382,7 @@ def test_references_may_be_named_by_text_and_are_read_once(
     assert read.count("reference.mp4") == 1
 
 
-def test_what_is_wrong_with_references_is_said_though_the_file_is_not_judged(
-    detector: Detector, tmp_path: Path
-) -> None:
+def test_what_is_wrong_with_references_is_said_of_a_file_not_judged(detector: Detector, tmp_path: Path) -> None:
     photo = tmp_path / "photo.png"
     cv2.imwrite(str(photo), cv2.cvtColor(astronaut_rgb()[0:256, 100:356], cv2.COLOR_RGB2BGR))
     (tmp_path / "junk.mp4").write_text("no video")

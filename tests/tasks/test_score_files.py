@@ -141,7 +141,7 @@ def test_a_detector_is_found_by_folder_or_mlflow_model_and_its_absence_says_how_
 def test_names_need_not_be_utf_8_nor_hold_no_markup(detector: Detector, tmp_path: Path) -> None:
     clip = face_clip(tmp_path / "clip.mp4")
     odd = os.fsencode(tmp_path) + b"/caf\xe9.mp4"
-    os.rename(clip, odd)
+    clip.rename(os.fsdecode(odd))
     for places in ([str(tmp_path)], [os.fsdecode(odd)]):
         judged = [examined.judgement for examined in examine_files(detector, expand_inputs(places), (), "cpu")]
         assert [judgement.status for judgement in judged] == ["scored"]

@@ -1,6 +1,7 @@
 """The command that scores videos."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -93,18 +94,17 @@ def score(
 
     detector = Detector.load(folder, weights)
     judgements: list[Judgement] = []
-    is_interrupted = False
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress, _Interrupt() as stop:
         bar = progress.add_task("scoring", total=len(inputs))
-        try:
-            for examined in examine_files(detector, inputs, references, device, limits):
-                judgements.append(examined.judgement)
-                if report is not None:
-                    page = write_video_report(report, examined, detector, folder, device)
-                    console.print(f"report {page}", markup=False, emoji=False)
-                progress.advance(bar)
-        except KeyboardInterrupt:
-            is_interrupted = True
+        for examined in examine_files(detector, inputs, references, device, limits):
+            judgements.append(examined.judgement)
+            if report is not None:
+                page = write_video_report(report, examined, detector, folder, device)
+                console.print(f"report {page}", markup=False, emoji=False)
+            progress.advance(bar)
+            if stop.is_asked:
+                break
+    is_interrupted = len(judgements) < len(inputs)
     if chosen == "table":
         _print_table(judgements, out)
     elif out is not None:
@@ -203,6 +203,26 @@ def serve_app(
         threading.Event().wait()
     finally:
         app.close()
+
+
+class _Interrupt:
+    """Ctrl-C ends the work after the file in hand, so that what was scored is written; a second one ends it at once."""
+
+    def __init__(self) -> None:
+        self.is_asked = False
+
+    def __enter__(self) -> "_Interrupt":
+        self._before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _note(self, _signal: int, _frame: object) -> None:
+        self.is_asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        # Printing is not safe here: the signal may have come amid another print.
+        os.write(2, b"stopping after this file; Ctrl-C again stops at once\n")
 
 
 def _prepare(out: Path | None, report: Path | None) -> None:

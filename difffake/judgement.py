@@ -41,7 +41,7 @@ class ReferenceComparison:
 
     Attributes:
         score: minus the mean log-likelihood of pairs of a judged face and a reference face; higher is more anomalous.
-        p_value: share of files, the judged one among them, that are at least as far from the other references; in
+        p_value: share of files, the judged one among them, that are at least as far from all the other files; in
             [1/(references + 1), 1]. None with a single reference, and where the detector is calibrated for references.
         references: usable files.
         pairs: that were compared.

@@ -18,7 +18,7 @@ from tasks.faces import extraction_fingerprint
 from tests.flows.conftest import PROGRAM, REPOSITORY, Program
 from tests.helpers.detector import SETTINGS, face_clip, saved_detector, small_detector
 
-pytestmark = [pytest.mark.xdist_group("flows"), pytest.mark.slow]
+pytestmark = [pytest.mark.xdist_group("refresh"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

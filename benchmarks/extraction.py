@@ -10,13 +10,11 @@ from pathlib import Path
 import cv2
 
 from benchmarks.measure import Figure, in_fresh_process, median_of, peak_mb, resident_mb, spent
-from benchmarks.media import sample_videos
+from benchmarks.media import decode, sample_videos
 from difffake.config import FacesConfig
-from difffake.errors import TruncatedVideoError
 from difffake.faces.extraction import extract_faces
 from difffake.faces.finder import FaceFinder, build_face_finder
 from difffake.memory import release_memory
-from difffake.video import probe, read_frames, sample_indices
 
 _CONFIG = FacesConfig(detector="blazeface")
 _REPEATS = 3
@@ -33,7 +31,7 @@ def _against_decoding() -> list[Figure]:
     figures = []
     for name, folders in {"FaceForensics++ c23": ("FaceForensics++",), "DFDC": ("DFDC",)}.items():
         videos = sample_videos(*folders)
-        _decode(videos[0])
+        decode(videos[0], _CONFIG.frames_per_video)
         _extract(videos[0])
         ratio, spread = median_of(_REPEATS, lambda videos=videos: _ratio(videos))
         cpu_s, _ = median_of(1, lambda videos=videos: _cpu_s(videos))
@@ -50,7 +48,7 @@ def _ratio(videos: list[Path]) -> float:
     for video in videos:
         # One after the other, so that both see the same state of the machine.
         with spent() as decoding:
-            _decode(video)
+            decode(video, _CONFIG.frames_per_video)
         with spent() as extraction:
             _extract(video)
         floor, whole = floor + decoding.cpu_s, whole + extraction.cpu_s
@@ -101,16 +99,6 @@ def _measure_memory() -> None:
             after_quarter = resident_mb()
     facts = {"after_quarter_mb": after_quarter, "after_all_mb": resident_mb(), "peak_mb": peak_mb()}
     sys.stdout.write(json.dumps(facts))
-
-
-def _decode(video: Path) -> None:
-    total = probe(video).frames
-    try:
-        for _ in read_frames(video, sample_indices(total, _CONFIG.frames_per_video)):
-            pass
-    except TruncatedVideoError:
-        # Some real files are cut; both sides stop at the same frame.
-        return
 
 
 def _extract(video: Path) -> None:

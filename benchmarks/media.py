@@ -1,10 +1,12 @@
 """The videos benchmarks run on: real sample videos where they are at hand, the demo's footage otherwise."""
 
+import contextlib
 import os
 from pathlib import Path
 
 from benchmarks.measure import REPOSITORY
-from difffake.errors import DataError
+from difffake.errors import DataError, TruncatedVideoError
+from difffake.video import probe, read_frames, sample_indices
 
 SAMPLE_VARIABLE = "DIFFFAKE_SAMPLE_DATA"
 _SUFFIXES = frozenset({".mp4", ".mov", ".mpg", ".avi"})
@@ -31,3 +33,11 @@ def sample_videos(*folders: str) -> list[Path]:
             "`difffake demo` has not been run here"
         )
     return videos
+
+
+def decode(video: Path, count: int) -> None:
+    """Decode the frames that extraction samples, and nothing else: the floor of what reads videos."""
+    # Some real files are cut; whoever is measured against this stops at the same frame.
+    with contextlib.suppress(TruncatedVideoError):
+        for _ in read_frames(video, sample_indices(probe(video).frames, count)):
+            pass

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from benchmarks.measure import Figure, in_fresh_process, median_of, peak_mb, resident_mb, spent
-from benchmarks.media import sample_videos
+from benchmarks.media import decode, sample_videos
 from difffake.backbone.checkpoints import save_weights
 from difffake.backbone.embed import embed_images
 from difffake.backbone.embedder import build_backbone
@@ -20,11 +20,9 @@ from difffake.config import BackboneConfig, FacesConfig, PairsConfig
 from difffake.detector import Detector, Settings
 from difffake.differential.calibration import fit_calibration
 from difffake.differential.density import GaussianMixtureDensity
-from difffake.errors import TruncatedVideoError
 from difffake.faces.finder import build_face_finder
 from difffake.limits import InputLimits
 from difffake.memory import release_memory
-from difffake.video import probe, read_frames, sample_indices
 
 _REPEATS = 3
 _MEMORY_VIDEOS = 200
@@ -80,20 +78,11 @@ def _ratio(detector: Detector, videos: list[Path]) -> float:
         faces = sum(person.score.faces_used for person in judged.people if person.score.status == "scored")
         images = np.random.default_rng(0).integers(0, 256, (faces, _SIZE_PX, _SIZE_PX, 3), dtype=np.uint8)
         with spent() as least:
-            _decode(video)
+            decode(video, _FACES.frames_per_video)
             if faces:
                 embed_images(detector.backbone, images)
         floor, whole = floor + least.cpu_s, whole + scoring.cpu_s
     return whole / floor
-
-
-def _decode(video: Path) -> None:
-    total = probe(video).frames
-    try:
-        for _ in read_frames(video, sample_indices(total, _FACES.frames_per_video)):
-            pass
-    except TruncatedVideoError:
-        return
 
 
 def _in_fresh_process() -> list[Figure]:

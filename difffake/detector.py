@@ -43,7 +43,7 @@ from difffake.limits import InputLimits
 from difffake.locations import MANIFEST, detector_folder
 from difffake.media import PHOTO_SUFFIXES, Media
 from difffake.memory import release_memory
-from difffake.references import References, read_references
+from difffake.references import References, rank_among_files, read_references
 from difffake.scores import SCORE_NAMES, STATUS_WITHOUT_FACES, Examination, VideoScore, most_anomalous
 
 STAGE_VERSION = 3
@@ -315,8 +315,8 @@ class Detector:
             stat = path.stat()
         except OSError:
             return self._extract(path, limits)
-        known: dict[tuple[str, int, int], tuple[str, Extraction]] = self._of_thread.__dict__.setdefault("known", {})
-        key = (str(path), stat.st_size, stat.st_mtime_ns)
+        known: dict[tuple[Any, ...], tuple[str, Extraction]] = self._of_thread.__dict__.setdefault("known", {})
+        key = (str(path), stat.st_size, stat.st_mtime_ns, limits)
         if key not in known:
             while len(known) >= _REFERENCES_KEPT:
                 del known[next(iter(known))]
@@ -370,12 +370,7 @@ class Detector:
     def _compare(
         self, judged: PersonExamination, references: Mapping[str, Sequence[FaceRecord]], device: torch.device
     ) -> ReferenceComparison:
-        """The judged person against the references, and each reference against all the other files.
-
-        Pairs across files vary more than those of one video, on which the detector was calibrated. So the comparison
-        has a p-value of its own: the judged file's rank among all files, each compared with all others, the judged one
-        among them, so that a real one is exchangeable with the references (Vovk, Gammerman & Shafer 2005).
-        """
+        """The judged person against the references; see `rank_among_files`."""
         names: dict[str, list[str]] = {"": list(judged.examination.face_ids)}
         features = {"": judged.features}
         for content, faces in references.items():
@@ -383,19 +378,11 @@ class Detector:
             features[content] = self._embed(faces, device).features
         everyone = [name for members in names.values() for name in members]
         stacked = np.vstack([features[content] for content in names])
-        config = self.settings.pairs.model_copy(update={"relation": "reference", "references": len(names)})
-
-        def against_all_others(content: str) -> tuple[float, int]:
-            others = {other: members for other, members in names.items() if other != content}
-            pairs = draw_pairs_across(names[content], others, config, self.settings.seed)
-            return video_score(self.log_likelihood(everyone, stacked, pairs)), len(pairs)
-
-        score, count = against_all_others("")
-        p_value = None
-        if len(references) > 1:
-            higher = sum(against_all_others(content)[0] >= score for content in references)
-            p_value = (1 + higher) / (len(references) + 1)
-        return ReferenceComparison(score, p_value, len(references), count, _track(judged))
+        settings = self.settings
+        rank = rank_among_files(
+            names, "", settings.pairs, settings.seed, lambda pairs: self.log_likelihood(everyone, stacked, pairs)
+        )
+        return ReferenceComparison(rank.score, rank.p_value, len(references), rank.pairs, _track(judged))
 
     def _embed(self, faces: Sequence[FaceRecord], device: torch.device) -> EmbeddedCrops:
         return embed_crops(self.backbone, [face.crop_jpeg for face in faces], max(len(faces), 1), device)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pyarrow.parquet as pq
@@ -75,6 +76,21 @@ def cut(path: Path) -> None:
     path.write_bytes(content[: 2 * len(content) // 3])
 
 
+def cut_behind_its_index(path: Path) -> None:
+    """Remuxed with the index in front, then cut: it promises frames that are not there."""
+    whole = path.with_name("whole.mp4")
+    write_video(whole, [np.random.default_rng(n).integers(0, 256, (96, 96, 3), np.uint8) for n in range(40)], 25, 10)
+    with av.open(str(whole)) as source, av.open(str(path), "w", options={"movflags": "faststart"}) as copy:
+        stream = copy.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                copy.mux(packet)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    whole.unlink()
+
+
 def scrambled(path: Path) -> None:
     write_video(path, moving(60), 25, 10)
     content = bytearray(path.read_bytes())
@@ -104,6 +120,7 @@ CASES: dict[str, tuple[Callable[[Path], Any], str, str]] = {
         lambda path: cv2.imwrite(str(path), cv2.cvtColor(FACE, cv2.COLOR_RGB2BGR)), "abstained", "give no pair",
     ),
     "cut.mp4": (cut, "failed", "unreadable"),
+    "cut_behind_its_index.mp4": (cut_behind_its_index, "failed", "truncated: decoded"),
     "missing.mp4": (lambda _path: None, "failed", "there is no such file"),
 }  # fmt: skip
 

@@ -116,7 +116,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def clean(detector: Detector, paths: dict[str, Path]) -> dict[str, VideoScore]:
-    return {name: detector.score(path, "cpu") for name, path in paths.items()}
+    return {name: detector.score(path, "cpu").outcome for name, path in paths.items()}
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ _GIVEN_OTHERWISE = {
     "name": "the ablation's own `name` is used",
     "seed": "list the seeds under `seeds`",
     "datasets": "every cell is judged on the same datasets: those of the base file, or of --dataset and --root",
+    "promotion": "cells are compared with each other, none is registered",
     "runner": "results do not depend on it",
     "diagnostics": "cells are compared by their scores; examine a density with `difffake run`",
     "robustness": "cells are judged on the videos as they are; `difffake run` perturbs them",

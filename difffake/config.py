@@ -407,6 +407,29 @@ class RobustnessConfig(Section):
         return bool(self.perturbations or self.crf)
 
 
+class PromotionConfig(Section):
+    """When a new detector takes the place of the one in use: a paired comparison on the same test videos."""
+
+    rule: Literal["interval", "figure"] = Field(
+        "interval",
+        description="interval: the change of AUC exceeds the margin with the confidence below, over people. figure: "
+        "the change itself exceeds it, which a few test people allow by chance.",
+    )
+    margin: float = Field(
+        0.0, ge=0, lt=1, description="By how much the AUC of the deciding score must grow, on the first domain."
+    )
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Of the paired interval.")
+    most_lost: float = Field(
+        0.02,
+        ge=0,
+        le=1,
+        description="Share of the test videos that the new detector may leave unscored beyond the old.",
+    )
+    approval: Literal["none", "required"] = Field(
+        "none", description="required: a better detector waits until a person approves it (`difffake promote`)."
+    )
+
+
 class DataConfig(Section):
     """Which files of a dataset train and test the method."""
 
@@ -487,6 +510,7 @@ class ExperimentConfig(Section):
     diagnostics: DiagnosticsConfig = DiagnosticsConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     robustness: RobustnessConfig = RobustnessConfig()
+    promotion: PromotionConfig = PromotionConfig()
     runner: RunnerConfig = RunnerConfig()
 
     @model_validator(mode="after")

@@ -24,7 +24,7 @@ from tasks.batch import (
     score_shard,
 )
 from tasks.experiment import Experiment, StageRecord, progress, result
-from tasks.faces import prepare_worker
+from tasks.faces import Scope, prepare_worker
 from tasks.ingest import ingest
 from tasks.models import find_detector
 
@@ -67,21 +67,24 @@ def score_batch(
         place.create()
         records = {"ingest": result(ingest(experiment, return_state=True))}
         records["faces"] = extract(experiment, "all")
-        records["scores"] = _score(experiment, detector, records["faces"].fingerprint)
+        records["scores"] = score_missing(experiment, detector, records["faces"].fingerprint)
     return BatchOutcome(records, experiment, detector)
 
 
-def _score(experiment: Experiment, model: ScoringModel, extraction: str) -> StageRecord:
+def score_missing(experiment: Experiment, model: ScoringModel, extraction: str, scope: Scope = "all") -> StageRecord:
+    """Score what the detector has not scored yet over one single-threaded process a core, or as many as configured."""
     workers = experiment.config.runner.workers or os.cpu_count() or 1
     runner = ProcessPoolTaskRunner(max_workers=workers, initializer=prepare_worker, initargs=(os.getpid(),))
-    record: StageRecord = _score_shards.with_options(task_runner=runner)(experiment, model, extraction, workers)
+    record: StageRecord = _score_shards.with_options(task_runner=runner)(experiment, model, extraction, workers, scope)
     return record
 
 
 @flow(name="score-videos", validate_parameters=False)
-def _score_shards(experiment: Experiment, model: ScoringModel, extraction: str, workers: int) -> StageRecord:
+def _score_shards(
+    experiment: Experiment, model: ScoringModel, extraction: str, workers: int, scope: Scope
+) -> StageRecord:
     started = time.monotonic()
-    plan: ScorePlan = plan_scores(experiment, model, extraction, workers)
+    plan: ScorePlan = plan_scores(experiment, model, extraction, workers, scope)
     if plan.shards:
         shards = score_shard.map(unmapped(experiment.home), unmapped(model), plan.shards)
         done = 0

@@ -9,13 +9,14 @@ from prefect.runtime import flow_run
 
 from data_catalog.home import DEFAULT_HOME
 from difffake.config import DatasetSpec, ExperimentConfig, StageName
+from flows.promote import decide_promotion
 from flows.refresh import prepare, refresh_for_run
 from flows.train import train
 from tasks.backbone import check_backbone_here
 from tasks.calibration import STAGE as DETECTOR_STAGE
 from tasks.evaluation import evaluate
 from tasks.experiment import StageRecord, result
-from tasks.registry import open_training_run, promote, register
+from tasks.registry import open_training_run, register
 from tasks.report import Report, figure_paths, publish_report
 from tasks.robustness import measure_robustness
 from tasks.tracking import failing_run
@@ -78,4 +79,4 @@ def end_to_end(
         results_run_id = records["registry"].facts["run_id"]
         page = publish_training_report(experiment, records, results_run_id)
         report = publish_report(experiment, records, results_run_id, page)
-        return Outcome(records, report, promote(experiment, records["registry"]))
+        return Outcome(records, report, decide_promotion(experiment, extraction, records["registry"]))

@@ -20,7 +20,7 @@ from difffake.faces.records import ExtractionStatus
 from difffake.locations import MANIFEST
 from difffake.memory import release_memory
 from tasks.experiment import Experiment, StageRecord, stage_task
-from tasks.faces import videos_in
+from tasks.faces import Scope, videos_in
 
 STAGE = "scores"
 
@@ -92,7 +92,9 @@ def batch_experiment(
 
 
 @task(name="plan-scores", task_run_name="plan-scores", cache_policy=NO_CACHE)
-def plan_scores(experiment: Experiment, model: ScoringModel, extraction: str, workers: int) -> ScorePlan:
+def plan_scores(
+    experiment: Experiment, model: ScoringModel, extraction: str, workers: int, scope: Scope = "all"
+) -> ScorePlan:
     """List the videos this detector has not scored yet.
 
     Raises:
@@ -103,7 +105,7 @@ def plan_scores(experiment: Experiment, model: ScoringModel, extraction: str, wo
             f"faces are cut as {extraction} here, and the detector was made with {model.extraction}: other face models "
             "are installed, or another version of difffake; train again, or score with the version that made it"
         )
-    relations = {"roles": videos_in(experiment, "all").select(["video_key", "sha256"])}
+    relations = {"roles": videos_in(experiment, scope).select(["video_key", "sha256"])}
     parameters = {"extraction": extraction, "detector": model.digest}
     rows = experiment.lake.query("pending_scores", parameters, relations).to_pylist()
     pending = [PendingScore(**row) for row in rows]

@@ -33,8 +33,8 @@ from difffake.perturbations.perturbation import Perturbation
 from tasks.experiment import ROLES, Experiment, StageRecord, digest_faces, of_role, stage_task
 from tasks.services import send_what_waits
 
-Scope = Literal["roles", "all"]
-"""Which videos are extracted: those an experiment has a use for, or every one that is present."""
+Scope = Literal["roles", "test", "all"]
+"""Which videos are meant: those an experiment has a use for, those it is judged on, or every one that is present."""
 
 _SHARDS_PER_WORKER = 8
 _PENDING = "pending"
@@ -226,6 +226,9 @@ def videos_in(experiment: Experiment, scope: Scope) -> pa.Table:
     """The videos of an experiment by role, or all that are present, in the columns of `assign_roles.sql`."""
     if scope == "roles":
         return experiment.roles()
+    if scope == "test":
+        roles = experiment.roles()
+        return roles.filter(pa.compute.equal(roles["role"], "test"))
     return experiment.lake.query("list_present", {"datasets": experiment.names})
 
 

@@ -17,7 +17,9 @@ def find_detector(model: str | None, home: Home) -> Path:
     Raises:
         ArtefactError: there is none; says how to make or name one.
     """
-    if model is None and not _has_registry(home):
+    from tasks.tracking import has_registry
+
+    if model is None and not has_registry(home):
         raise ArtefactError(
             f"there is no trained model in {home.root}: make one with difffake demo (minutes, sample footage) or "
             "difffake run (your data), or name one with --model FOLDER, models:/NAME@ALIAS or models:/NAME/VERSION"
@@ -36,12 +38,6 @@ def fetch(uri: str) -> Path:
     """
     home = Home(Path(os.environ.get(_HOME_VARIABLE) or DEFAULT_HOME))
     return _download(uri, home.mlflow_uri)
-
-
-def _has_registry(home: Home) -> bool:
-    """Whether there may be models: a local store that is not there holds none."""
-    path = home.mlflow_uri.removeprefix("sqlite:///")
-    return path == home.mlflow_uri or Path(path).is_file()
 
 
 def _download(uri: str, tracking_uri: str) -> Path:

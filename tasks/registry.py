@@ -17,9 +17,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, RunStatus
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import AnyType
 from prefect import task
@@ -150,44 +148,6 @@ def register(
     # Last: a registration that was cut short is gone through again.
     client.set_model_version_tag(MODEL, number, EVALUATION_TAG, name)
     return _record(name, client.get_model_version(MODEL, number), is_reused=False)
-
-
-@task(name="promote", task_run_name="promote", cache_policy=NO_CACHE)
-def promote(experiment: Experiment, registered: StageRecord) -> str:
-    """Make the challenger champion if it is the first, or better on the same videos; says what was decided."""
-    client = connect(experiment)
-    challenger = client.get_model_version(MODEL, str(registered.facts["version"]))
-    champion = _champion(client)
-    decision, is_better = _decide(challenger, champion)
-    if is_better:
-        client.set_registered_model_alias(MODEL, CHAMPION, challenger.version)
-    logger.info("%-12s %s", "promote", decision)
-    return decision
-
-
-def _decide(challenger: ModelVersion, champion: ModelVersion | None) -> tuple[str, bool]:
-    auc = json.loads(challenger.tags[AUC_TAG])
-    shown = "no AUC" if auc is None else f"AUC {auc:.3f}"
-    if champion is None:
-        return f"version {challenger.version} is the first ({shown}): champion", True
-    if champion.version == challenger.version:
-        return f"version {challenger.version} is the champion already ({shown})", False
-    against = f"champion version {champion.version}"
-    if champion.tags.get(PROTOCOL_TAG) != challenger.tags[PROTOCOL_TAG]:
-        return f"version {challenger.version} stays challenger: {against} was measured on other videos", False
-    champion_auc = json.loads(champion.tags[AUC_TAG])
-    if auc is not None and (champion_auc is None or auc > champion_auc):
-        return f"version {challenger.version} ({shown}) is better than {against} ({champion_auc}): champion", True
-    return f"version {challenger.version} ({shown}) is not better than {against} ({champion_auc}): challenger", False
-
-
-def _champion(client: MlflowClient) -> ModelVersion | None:
-    try:
-        return client.get_model_version_by_alias(MODEL, CHAMPION)
-    except MlflowException as error:
-        if error.error_code in (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)):
-            return None
-        raise
 
 
 def _version_of(client: MlflowClient, detector: str) -> ModelVersion | None:

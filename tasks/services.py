@@ -1,4 +1,4 @@
-"""The two servers a run may need, as child processes on loopback: started, found again, stopped.
+"""The servers a run may need, and a worker, as child processes on loopback: started, found again, stopped.
 
 Prefect loses task-run history when a flow starts its own temporary server, so a run uses one that outlives the flow:
 the one PREFECT_API_URL names, or one this work folder already runs, or one started here. Commands that use a server at
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.error import URLError
@@ -27,6 +27,8 @@ from difffake.errors import ServiceError
 HOST = "127.0.0.1"
 PREFECT_PORT = 4200
 MLFLOW_PORT = 5000
+WORKER_PORT = 4201
+WORK_POOL = "local-process"
 _START_TIMEOUT_S = 180.0
 _STOP_TIMEOUT_S = 10.0
 _POLL_S = 0.25
@@ -50,11 +52,20 @@ QUIET = {
 
 @dataclass(frozen=True)
 class Service:
-    """A running server: its name, port and process."""
+    """A running server.
+
+    Attributes:
+        name: prefect, mlflow or worker.
+        port: where it answers on loopback.
+        pid: its process, which leads a group of its own.
+        birth: when that process began, so that another one with its number, after a restart of the machine, is not
+            taken for it.
+    """
 
     name: str
     port: int
     pid: int
+    birth: str
 
     @property
     def url(self) -> str:
@@ -120,9 +131,9 @@ def wait_for(*services: Service) -> None:
     Raises:
         ServiceError: always then; servers end only when something is wrong.
     """
-    while all(_is_alive(service.pid) for service in services):
+    while all(is_alive(service) for service in services):
         time.sleep(1)
-    ended = next(service for service in services if not _is_alive(service.pid))
+    ended = next(service for service in services if not is_alive(service))
     raise ServiceError(f"the {ended.name} server ended by itself; see its log below the work folder")
 
 
@@ -151,12 +162,16 @@ def share(home: Home, name: str, port: int, start: Callable[[Home, int], subproc
         _one_at_a_time(home.services / f"{name}.lock"),
         _one_at_a_time(_PORT_LOCKS / f"difffake-{os.getuid()}-{port}.lock"),
     ):
-        known = running(home, name)
-        if known is not None:
-            return known
+        found = running(home, name)
+        if found is not None:
+            return found
+        left = known(home, name)
+        if left is not None:
+            # It lives and does not answer; two over one database would be worse.
+            stop(home, left)
         port = port if _is_free(port) else free_port()
         process = start(home, port)
-        service = Service(name, port, process.pid)
+        service = Service(name, port, process.pid, _birth(process.pid))
         _remember(home, service)
         _await_health(home, service, process)
         return service
@@ -175,19 +190,24 @@ def leave(home: Home, service: Service) -> None:
     users = _users(home, service.name)
     (users / str(os.getpid())).unlink(missing_ok=True)
     for user in users.iterdir():
-        if _is_alive(int(user.name)):
+        if _birth(int(user.name)):
             return
         user.unlink(missing_ok=True)
     stop(home, service)
 
 
-def running(home: Home, name: str) -> Service | None:
-    """The server called `name` of this work folder, if it is alive and answers."""
+def known(home: Home, name: str) -> Service | None:
+    """The server called `name` that was last started in this work folder, whether it still runs or not."""
     try:
-        service = Service(**json.loads((home.services / f"{name}.json").read_text(encoding="utf-8")))
+        return Service(**json.loads((home.services / f"{name}.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    return service if _is_alive(service.pid) and _answers(_health_url(service)) else None
+
+
+def running(home: Home, name: str) -> Service | None:
+    """The server called `name` of this work folder, if it is alive and answers."""
+    service = known(home, name)
+    return service if service is not None and is_alive(service) and is_healthy(service) else None
 
 
 def start_prefect(home: Home, port: int) -> subprocess.Popen[bytes]:
@@ -200,22 +220,47 @@ def start_mlflow(home: Home, port: int) -> subprocess.Popen[bytes]:
     """Start `mlflow server` over the work folder's tracking database."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", home.mlflow_uri]
-    command += ["--artifacts-destination", (home.mlflow.resolve() / "artifacts").as_uri()]
+    artifacts = os.environ.get("MLFLOW_ARTIFACTS_DESTINATION") or (home.mlflow.resolve() / "artifacts").as_uri()
+    command += ["--artifacts-destination", artifacts]
     return _spawn(home, "mlflow", command, QUIET)
+
+
+def start_worker(home: Home, port: int) -> subprocess.Popen[bytes]:
+    """Start a Prefect worker that takes the runs of this machine's pool; `port` is of its health page.
+
+    Raises:
+        ServiceError: the work folder runs no Prefect server.
+    """
+    server = running(home, "prefect")
+    if server is None:
+        raise ServiceError("a worker needs the Prefect server of its work folder, which does not answer")
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", WORK_POOL, "--type", "process"]
+    command += ["--name", f"difffake-{socket.gethostname()}", "--with-healthcheck"]
+    health = {"PREFECT_WORKER_WEBSERVER_HOST": HOST, "PREFECT_WORKER_WEBSERVER_PORT": str(port)}
+    # What happens to its runs belongs into its log.
+    loud = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO", "DIFFFAKE_HOME": str(home.root.resolve())}
+    return _spawn(home, "worker", command, prefect_environment(home, server.port) | health | loud)
+
+
+STARTERS: dict[str, Callable[[Home, int], subprocess.Popen[bytes]]] = {
+    "prefect": start_prefect,
+    "mlflow": start_mlflow,
+    "worker": start_worker,
+}
 
 
 def stop(home: Home, service: Service) -> None:
     """Ask the server to end, insist if it does not, and forget it."""
     for sign, patience in ((signal.SIGTERM, _STOP_TIMEOUT_S), (signal.SIGKILL, _STOP_TIMEOUT_S)):
-        if _is_alive(service.pid):
+        if is_alive(service):
             os.killpg(service.pid, sign)
-            _wait_until(lambda: not _is_alive(service.pid), patience)
+            _wait_until(lambda: not is_alive(service), patience)
     (home.services / f"{service.name}.json").unlink(missing_ok=True)
 
 
 def _spawn(home: Home, name: str, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
     home.logs.mkdir(parents=True, exist_ok=True)
-    with (home.logs / f"{name}.log").open("ab") as log:
+    with log_path(home, name).open("ab") as log:
         return subprocess.Popen(
             command,
             env=os.environ | environment,
@@ -227,13 +272,28 @@ def _spawn(home: Home, name: str, command: list[str], environment: dict[str, str
 
 
 def _await_health(home: Home, service: Service, process: subprocess.Popen[bytes]) -> None:
-    healthy = _wait_until(lambda: process.poll() is not None or _answers(_health_url(service)), _START_TIMEOUT_S)
+    healthy = _wait_until(lambda: process.poll() is not None or is_healthy(service), _START_TIMEOUT_S)
     if process.poll() is None and healthy:
         return
     stop(home, service)
-    log = home.logs / f"{service.name}.log"
-    last = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
-    raise ServiceError(f"the {service.name} server did not start on port {service.port}; {log} ends with:\n{last}")
+    raise ServiceError(
+        f"the {service.name} server did not start on port {service.port}; {log_path(home, service.name)} ends with:\n"
+        f"{last_lines(home, service.name)}"
+    )
+
+
+def log_path(home: Home, name: str) -> Path:
+    """What a server prints."""
+    return home.logs / f"{name}.log"
+
+
+def last_lines(home: Home, name: str) -> str:
+    """The end of what a server printed."""
+    try:
+        text = log_path(home, name).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "(no log)"
+    return "\n".join(text.splitlines()[-5:])
 
 
 def _remember(home: Home, service: Service) -> None:
@@ -248,8 +308,9 @@ def _users(home: Home, name: str) -> Path:
     return home.services / f"{name}.users"
 
 
-def _health_url(service: Service) -> str:
-    return f"{service.url}/api/health" if service.name == "prefect" else f"{service.url}/health"
+def is_healthy(service: Service) -> bool:
+    """Whether it answers its health check."""
+    return _answers(f"{service.url}/api/health" if service.name == "prefect" else f"{service.url}/health")
 
 
 def _answers(url: str) -> bool:
@@ -260,15 +321,25 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _is_alive(pid: int) -> bool:
-    """Whether the process runs; a child that ended but was not waited for does not."""
-    try:
+def is_alive(service: Service) -> bool:
+    """Whether its process runs."""
+    return _birth(service.pid) == service.birth
+
+
+def _birth(pid: int) -> str:
+    """When a process began; empty if there is none, or one that ended and was not waited for."""
+    with suppress(OSError):
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
-        return False
-    return Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        return ""
+    # After the name, which may hold anything: the state is field 3, the start in clock ticks since boot field 22.
+    fields = stat.rpartition(")")[2].split()
+    if fields[0] in ("Z", "X"):
+        return ""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+    return f"{boot}/{fields[19]}"
 
 
 def _is_free(port: int) -> bool:

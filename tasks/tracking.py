@@ -16,11 +16,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH
 from prefect.runtime import flow_run
 
-from difffake.errors import ServiceError
+from data_catalog.home import Home
+from difffake.errors import ArtefactError, ServiceError
 from difffake.evaluation.rows import ALL_VIDEOS, AT_THRESHOLD, METRICS, ROW_KEY
 from tasks.experiment import Experiment
 from tasks.services import HOST, MLFLOW_PORT, PREFECT_PORT, QUIET
 
+ARTIFACTS_VARIABLE = "MLFLOW_ARTIFACTS_DESTINATION"
 FLOW_URL_TAG = "prefect.flow_run_url"
 FINISHED = RunStatus.to_string(RunStatus.FINISHED)
 _ROW_METRICS = (
@@ -35,6 +37,24 @@ def connect(experiment: Experiment) -> MlflowClient:
     """A client of the work folder's tracking store, which is made if need be."""
     use_store(experiment.home.mlflow_uri)
     return MlflowClient()
+
+
+def client_of(home: Home) -> MlflowClient:
+    """A client of a work folder's tracking store and registry.
+
+    Raises:
+        ArtefactError: there is none yet.
+    """
+    if not has_registry(home):
+        raise ArtefactError(f"there is no registry in {home.root} yet: `difffake run` or `difffake demo` makes one")
+    use_store(home.mlflow_uri)
+    return MlflowClient()
+
+
+def has_registry(home: Home) -> bool:
+    """Whether there may be models: a local store that is not there holds none."""
+    path = home.mlflow_uri.removeprefix("sqlite:///")
+    return path == home.mlflow_uri or Path(path).is_file()
 
 
 def use_store(uri: str) -> None:
@@ -55,7 +75,6 @@ def ensure_experiment(client: MlflowClient, experiment: Experiment, name: str) -
     Raises:
         ServiceError: the store cannot be used.
     """
-    folder = experiment.home.mlflow.resolve() / "artifacts"
     try:
         found = client.get_experiment_by_name(name)
     except MlflowException as error:
@@ -64,10 +83,17 @@ def ensure_experiment(client: MlflowClient, experiment: Experiment, name: str) -
             "MLFLOW_TRACKING_URI to use the work folder's own."
         ) from error
     if found is None:
-        return str(client.create_experiment(name, folder.as_uri()))
+        return str(client.create_experiment(name, _artifacts_of(experiment.home)))
     if found.lifecycle_stage == LifecycleStage.DELETED:
         client.restore_experiment(found.experiment_id)
     return str(found.experiment_id)
+
+
+def _artifacts_of(home: Home) -> str | None:
+    """Where artefacts go when this program writes to a database itself; a tracking server says so on its own."""
+    if urlsplit(home.mlflow_uri).scheme in ("http", "https"):
+        return None
+    return os.environ.get(ARTIFACTS_VARIABLE) or (home.mlflow.resolve() / "artifacts").as_uri()
 
 
 def take_up_run(

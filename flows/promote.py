@@ -1,0 +1,47 @@
+"""Promotion: the champion scores the test videos it has not seen, then both detectors are compared on the same ones."""
+
+from dataclasses import replace
+
+from prefect import flow
+
+from difffake.errors import ArtefactError
+from flows.batch import score_missing
+from flows.extraction import extract
+from tasks.batch import batch_experiment
+from tasks.experiment import Experiment, StageRecord
+from tasks.models import find_detector
+from tasks.promotion import Rival, find_rival, promote
+from tasks.registry import MODEL
+
+
+@flow(name="promote", validate_parameters=False)
+def decide_promotion(experiment: Experiment, extraction: str, registered: StageRecord) -> str:
+    """Compare the registered challenger with the champion and act on it; says what was decided.
+
+    Args:
+        experiment: the run's.
+        extraction: of the test videos.
+        registered: the record of the challenger's registration.
+    """
+    rival = find_rival(experiment, extraction, registered)
+    reason = None
+    if rival is not None and rival.unscored:
+        reason = _score_test_videos(experiment, rival)
+    return promote(experiment, extraction, registered, reason)
+
+
+def _score_test_videos(experiment: Experiment, rival: Rival) -> str | None:
+    """Let the champion score the experiment's test videos; the reason why it cannot, if it cannot."""
+    try:
+        folder = find_detector(f"models:/{MODEL}/{rival.version}", experiment.home)
+        config = experiment.config
+        other, model = batch_experiment(
+            folder, list(experiment.datasets), experiment.home, config.runner.workers, config.faces.detector_weights
+        )
+        # The same test videos at the same qualities, with the champion's own way to cut faces.
+        other = replace(other, config=other.config.model_copy(update={"data": config.data}))
+        faces = extract(other, "test")
+        score_missing(other, replace(model, digest=rival.detector), faces.fingerprint, "test")
+    except ArtefactError as error:
+        return str(error)
+    return None

@@ -68,6 +68,11 @@ class Home:
         return self.root / "logs"
 
     @property
+    def failures(self) -> Path:
+        """Summaries of runs that failed."""
+        return self.logs / "failures"
+
+    @property
     def services(self) -> Path:
         """Which servers run, and where."""
         return self.root / "services"

@@ -25,6 +25,7 @@ from tasks.batch import (
 )
 from tasks.experiment import Experiment, StageRecord, progress, result
 from tasks.faces import Scope, prepare_worker
+from tasks.failures import tell_failure
 from tasks.ingest import ingest
 from tasks.models import find_detector
 
@@ -42,7 +43,7 @@ def _run_name() -> str:
     return f"score-batch-{datetime.now(UTC):%m%d-%H%M%S}"
 
 
-@flow(name="score-batch", flow_run_name=_run_name)
+@flow(name="score-batch", flow_run_name=_run_name, on_failure=[tell_failure], on_crashed=[tell_failure])
 def score_batch(
     datasets: list[DatasetSpec],
     model: str | None = None,

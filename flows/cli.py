@@ -13,7 +13,7 @@ import typer
 from data_catalog.home import DEFAULT_HOME
 from difffake.config import DatasetSpec, ExperimentConfig, StageName, load_config
 from difffake.errors import DiffFakeError
-from flows import data_cli, score_cli
+from flows import data_cli, score_cli, service_cli
 from flows.options import (
     CONFIGS,
     DatasetOption,
@@ -197,6 +197,7 @@ def show_config(
 
 data_cli.add_to(app)
 score_cli.add_to(app)
+service_cli.add_to(app)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from tasks.backbone import check_backbone_here
 from tasks.calibration import STAGE as DETECTOR_STAGE
 from tasks.evaluation import evaluate
 from tasks.experiment import StageRecord, result
+from tasks.failures import tell_failure
 from tasks.registry import open_training_run, register
 from tasks.report import Report, figure_paths, publish_report
 from tasks.robustness import measure_robustness
@@ -39,7 +40,7 @@ def _run_name() -> str:
     )
 
 
-@flow(name="end-to-end", flow_run_name=_run_name)
+@flow(name="end-to-end", flow_run_name=_run_name, on_failure=[tell_failure], on_crashed=[tell_failure])
 def end_to_end(
     config: ExperimentConfig | Path,
     datasets: list[DatasetSpec] | None = None,

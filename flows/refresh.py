@@ -11,9 +11,11 @@ from data_catalog.home import DEFAULT_HOME, Home
 from difffake.config import DatasetSpec, ExperimentConfig, load_config
 from difffake.faces.records import ExtractionStatus
 from flows.extraction import extract
+from tasks.announcements import announce_new_faces
 from tasks.checks import check_tables
 from tasks.data_report import DataReport, publish_data_report
 from tasks.experiment import Experiment, StageRecord, result
+from tasks.failures import tell_failure
 from tasks.ingest import check_roles, ingest
 
 
@@ -30,7 +32,7 @@ def _run_name() -> str:
     return f"refresh-{datetime.now(UTC):%m%d-%H%M%S}"
 
 
-@flow(name="refresh", flow_run_name=_run_name)
+@flow(name="refresh", flow_run_name=_run_name, on_failure=[tell_failure], on_crashed=[tell_failure])
 def refresh(
     config: ExperimentConfig | Path,
     datasets: list[DatasetSpec] | None = None,
@@ -56,6 +58,7 @@ def refresh(
         records["faces"] = extract(experiment, "all", retry or ())
         checks = check_tables(experiment, records["faces"].fingerprint)
         report = publish_data_report(experiment, records["faces"].fingerprint, records, checks)
+        announce_new_faces(experiment, records["faces"].fingerprint)
         return RefreshOutcome(records, tuple(checks), report)
 
 

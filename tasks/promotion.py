@@ -18,6 +18,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.events import emit_event
 from prefect.runtime import flow_run
 
 from data_catalog.home import Home
@@ -27,6 +28,7 @@ from difffake.evaluation.groups import group_videos
 from difffake.evaluation.promotion import Comparison, JudgedVideo, compare
 from difffake.evaluation.results import OVERALL
 from difffake.scores import VideoScore
+from tasks.announcements import AWAITS_APPROVAL, resource_of
 from tasks.evaluation import Videos, judged_videos, result_of
 from tasks.experiment import Experiment, StageRecord
 from tasks.registry import AUC_TAG, CHALLENGER, CHAMPION, DETECTOR_TAG, MODEL
@@ -140,6 +142,8 @@ def promote(experiment: Experiment, extraction: str, registered: StageRecord, re
         NOT_BETTER: "stays challenger",
     }[state]
     decision = f"version {number} {outcome}: {why}"
+    if state == WAITING and flow_run.id:
+        emit_event(AWAITS_APPROVAL, resource=resource_of(experiment.home), payload={"version": str(number)})
     if flow_run.id:
         create_markdown_artifact(
             key="promotion", markdown=_markdown(decision, comparison), description="Challenger against champion"
@@ -171,6 +175,15 @@ def versions(home: Home) -> list[dict[str, Any]]:
         for version in found
     ]
     return sorted(rows, key=lambda row: -row["version"])
+
+
+def is_waiting(home: Home, version: str) -> bool:
+    """Whether a version awaits approval.
+
+    Raises:
+        ArtefactError: there is no such version.
+    """
+    return _version(client_of(home), version).tags.get(STATE_TAG) == WAITING
 
 
 def decide_by_hand(home: Home, version: str | None, *, approve: bool, note: str, despite: bool = False) -> str:

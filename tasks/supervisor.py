@@ -68,13 +68,17 @@ class _Watched:
     last_healthy: float = 0.0
 
 
-def supervise(home: Home, ports: dict[str, int], is_over: Event, when_up: Callable[[dict[str, Service]], None]) -> None:
+Told = Callable[[dict[str, Service]], None]
+
+
+def supervise(home: Home, ports: dict[str, int], is_over: Event, before_the_worker: Told, when_up: Told) -> None:
     """Start what does not run, then watch until `is_over` is set; then stop everything nobody else uses.
 
     Args:
         home: the work folder.
         ports: by service; another is taken where one is in use.
         is_over: set it to end.
+        before_the_worker: called once the servers answer, before the worker asks them for its pool.
         when_up: called once, when all answer for the first time.
 
     Raises:
@@ -84,9 +88,11 @@ def supervise(home: Home, ports: dict[str, int], is_over: Event, when_up: Callab
     with _supervision(home):
         try:
             for one in watched:
+                if one.name == "worker":
+                    before_the_worker(_running(watched))
                 _start(home, one)
+            when_up(_running(watched))
             _remember(home, watched)
-            when_up({one.name: one.service for one in watched if one.service is not None})
             while not is_over.wait(_CHECK_EVERY_S):
                 for one in watched:
                     _look_after(home, one)
@@ -97,6 +103,11 @@ def supervise(home: Home, ports: dict[str, int], is_over: Event, when_up: Callab
                 if one.service is not None:
                     services.leave(home, one.service)
             _state_path(home).unlink(missing_ok=True)
+
+
+def is_ready(home: Home) -> bool:
+    """Whether the supervisor has started everything, deployments included."""
+    return supervisor_of(home) is not None and _state_path(home).is_file()
 
 
 def supervisor_of(home: Home) -> int | None:
@@ -159,6 +170,10 @@ def take_down(home: Home, patience_s: float = 60.0) -> list[str]:
         if service is not None:
             services.stop(home, service)
     return stopped
+
+
+def _running(watched: list[_Watched]) -> dict[str, Service]:
+    return {one.name: one.service for one in watched if one.service is not None}
 
 
 def _start(home: Home, one: _Watched) -> None:

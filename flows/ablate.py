@@ -22,6 +22,7 @@ from tasks.ablation import ComparisonReport, conclude_cell, fail_cell, open_abla
 from tasks.calibration import STAGE as DETECTOR_STAGE
 from tasks.evaluation import evaluate
 from tasks.experiment import Experiment, StageRecord, result
+from tasks.failures import tell_failure
 from tasks.tracking import failing_run
 
 logger = logging.getLogger("difffake.flows.ablate")
@@ -39,7 +40,7 @@ def _cell_name() -> str:
     return str(flow_run.parameters["planned"].label)
 
 
-@flow(name="ablate", flow_run_name=_run_name)
+@flow(name="ablate", flow_run_name=_run_name, on_failure=[tell_failure], on_crashed=[tell_failure])
 def ablate(
     ablation: Ablation | Path,
     datasets: list[DatasetSpec] | None = None,

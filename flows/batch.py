@@ -80,7 +80,7 @@ def score_missing(experiment: Experiment, model: ScoringModel, extraction: str, 
     return record
 
 
-@flow(name="score-videos", validate_parameters=False)
+@flow(name="score-videos", flow_run_name="score-videos", validate_parameters=False)
 def _score_shards(
     experiment: Experiment, model: ScoringModel, extraction: str, workers: int, scope: Scope
 ) -> StageRecord:

@@ -27,7 +27,7 @@ def extract(experiment: Experiment, scope: Scope, retry: Collection[ExtractionSt
     return record
 
 
-@flow(name="extract-faces", validate_parameters=False)
+@flow(name="extract-faces", flow_run_name="extract-faces", validate_parameters=False)
 def _extract(experiment: Experiment, scope: Scope, retry: tuple[ExtractionStatus, ...]) -> StageRecord:
     started = time.monotonic()
     plan = plan_extraction(experiment, scope, retry)

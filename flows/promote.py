@@ -14,7 +14,7 @@ from tasks.promotion import Rival, find_rival, promote
 from tasks.registry import MODEL
 
 
-@flow(name="promote", validate_parameters=False)
+@flow(name="promote", flow_run_name="promote", validate_parameters=False)
 def decide_promotion(experiment: Experiment, extraction: str, registered: StageRecord) -> str:
     """Compare the registered challenger with the champion and act on it; says what was decided.
 

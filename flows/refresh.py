@@ -62,7 +62,7 @@ def refresh(
         return RefreshOutcome(records, tuple(checks), report)
 
 
-@flow(name="refresh-for-run", validate_parameters=False)
+@flow(name="refresh-for-run", flow_run_name="refresh-for-run", validate_parameters=False)
 def refresh_for_run(experiment: Experiment) -> dict[str, StageRecord]:
     """The part of an experiment's run: only videos it has a use for are opened, people who cross splits are refused."""
     scanned = result(ingest(experiment, return_state=True))

@@ -13,7 +13,7 @@ from tasks.pairs import check_pairs, draw
 from tasks.pseudo_fakes import draw_pseudo_fakes
 
 
-@flow(name="train", validate_parameters=False)
+@flow(name="train", flow_run_name="train", validate_parameters=False)
 def train(experiment: Experiment, faces: StageRecord, run_id: str) -> dict[str, StageRecord]:
     """One detector from the faces of an extraction."""
     extraction = faces.fingerprint

@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, RunStatus
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import ModelSignature
+from mlflow.models.model import ModelInfo
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import AnyType
 from prefect import task
@@ -127,9 +128,11 @@ def register(
     for path in figures:
         client.log_artifact(run_id, str(path), "figures" if path.suffix == ".png" else "tables")
     if known is None:
-        model_uri = _log_model(run_id, detector)
+        logged = _log_model(run_id, detector)
         _ensure_model(client)
-        known = client.create_model_version(MODEL, model_uri, run_id, tags={DETECTOR_TAG: calibration.digest})
+        tags = {DETECTOR_TAG: calibration.digest}
+        # A server takes a model's address only together with its id.
+        known = client.create_model_version(MODEL, logged.model_uri, run_id, tags=tags, model_id=logged.model_id)
     number = str(known.version)
     headline = evaluation.facts["groups"][0]
     for tag, value in {
@@ -162,7 +165,7 @@ def _ensure_model(client: MlflowClient) -> None:
         client.create_registered_model(MODEL, description="Deepfake detection by differential anomaly detection.")
 
 
-def _log_model(run_id: str, detector: Artefact) -> str:
+def _log_model(run_id: str, detector: Artefact) -> ModelInfo:
     columns = [
         ColSpec(DataType.string, "path", required=False),
         # Bytes, or their base64; MLflow's own binary type refuses rows that have none.
@@ -170,7 +173,7 @@ def _log_model(run_id: str, detector: Artefact) -> str:
     ]
     outputs = [ColSpec(_OUTPUT_TYPES.get(name, DataType.string), name, required=False) for name in COLUMNS]
     with mlflow.start_run(run_id=run_id):
-        logged = mlflow.pyfunc.log_model(
+        return mlflow.pyfunc.log_model(
             name="detector",
             python_model=str(_PYFUNC),
             artifacts={"detector": str(detector.folder)},
@@ -179,7 +182,6 @@ def _log_model(run_id: str, detector: Artefact) -> str:
             signature=ModelSignature(Schema(columns), Schema(outputs)),
             pip_requirements=[f"{name}=={installed_version(name)}" for name in _REQUIREMENTS],
         )
-    return str(logged.model_uri)
 
 
 def log_results(client: MlflowClient, run_id: str, records: Mapping[str, StageRecord]) -> None:

@@ -46,6 +46,8 @@ QUIET = {
     # A logged model names its requirements; the lock file of this checkout names index hosts and stays here.
     "MLFLOW_UV_AUTO_DETECT": "false",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
+    # A server may be away for a minute or two: 2 + 4 + … + 64 s. MLflow's own retries last as long.
+    "PREFECT_CLIENT_MAX_RETRIES": "6",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 

@@ -39,7 +39,12 @@ TINY = {
         "keep_best": 2,
         "device": "cpu",
     },
-    "density": {"components": 2, "covariance": "diag", "covariance_floor": 1.0, "covariance_floor_unit": "data_variance"},
+    "density": {
+        "components": 2,
+        "covariance": "diag",
+        "covariance_floor": 1.0,
+        "covariance_floor_unit": "data_variance",
+    },
     "calibration": {"false_positive_rate": 0.05},
     "evaluation": {"bootstrap_resamples": 50},
     "robustness": {},

@@ -16,8 +16,12 @@ pytestmark = [pytest.mark.xdist_group("flows"), pytest.mark.slow]
 
 
 def call_prefect(bench: Bench, *arguments: str) -> str:
-    roots = {name: str(bench.footage.root) for name in ("FACEFORENSICS_ROOT", "SUSPECTS_ROOT")}
-    variables = {"DIFFFAKE_ROOT": str(REPOSITORY)} | roots
+    variables = {
+        "DIFFFAKE_ROOT": str(REPOSITORY),
+        "DIFFFAKE_CONFIG": "configs/cpu.yaml",
+        "DIFFFAKE_HOME": str(bench.folder / "deployed"),
+        "SUSPECTS_ROOT": str(bench.footage.root),
+    }
     done = subprocess.run(
         [sys.executable, "-m", "prefect", *arguments],
         env=os.environ | bench.environment | variables,
@@ -54,7 +58,7 @@ def test_the_deployment_is_made_and_its_schedule_fills_once_switched_on(bench: B
     deployment = ask(bench, "deployments/name/end-to-end/end-to-end", method="GET")
     assert deployment["entrypoint"] == "flows.end_to_end.end_to_end"
     assert deployment["concurrency_limit"] == 1 or deployment["global_concurrency_limit"]["limit"] == 1
-    assert deployment["parameters"]["datasets"][0]["root"] == str(bench.footage.root)
+    assert deployment["parameters"] == {"config": "configs/cpu.yaml", "home": str(bench.folder / "deployed")}
     (schedule,) = deployment["schedules"]
     assert schedule["active"] is False
 

@@ -1,0 +1,173 @@
+"""`difffake up` for real: servers and a worker that are brought back, a schedule that fires, a training it leads to."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+
+from data_catalog.home import Home
+from tasks import services, supervisor
+from tests.flows.conftest import PROGRAM, REPOSITORY, Bench
+
+pytestmark = [pytest.mark.xdist_group("service"), pytest.mark.slow]
+
+PATIENCE_S = 240.0
+
+
+def wait_until(condition: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + PATIENCE_S
+    while not (found := condition()):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.5)
+    return found
+
+
+class Service:
+    """A work folder under `difffake up`."""
+
+    def __init__(self, bench: Bench, home: Path) -> None:
+        self.bench, self.home = bench, home
+        self.place = Home(home)
+        self.ports = [str(services.free_port()) for _ in range(3)]
+        spec = {
+            "name": "ff", "adapter": "faceforensics", "root": str(bench.footage.root),
+            "identities": str(bench.footage.identities),
+        }  # fmt: skip
+        self.config = bench.config("service", [spec])
+
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        # Its own server, not the one the other tests share.
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+        command = [*PROGRAM, *arguments, "--home", str(self.home)]
+        return subprocess.run(
+            command, env=kept, cwd=REPOSITORY, capture_output=True, text=True, timeout=400, check=False
+        )
+
+    def up(self) -> subprocess.CompletedProcess[str]:
+        prefect, mlflow, worker = self.ports
+        ports = ["--prefect-port", prefect, "--mlflow-port", mlflow, "--worker-port", worker]
+        return self.call("up", "--config", str(self.config), "--detach", *ports)
+
+    def pids(self) -> dict[str, int | None]:
+        return {row.name: row.pid for row in supervisor.status(self.place)}
+
+    def are_healthy(self) -> bool:
+        return all(row.state == "healthy" for row in supervisor.status(self.place))
+
+    def ask(self, path: str, body: dict[str, Any] | None = None, method: str = "POST") -> Any:
+        url = f"http://127.0.0.1:{self.ports[0]}/api/{path}"
+        content = None if body is None else json.dumps(body).encode()
+        request = Request(url, content, {"Content-Type": "application/json"}, method=method)
+        with urlopen(request) as response:  # noqa: S310
+            text = response.read()
+        return json.loads(text) if text else None
+
+    def runs(self, deployment: str) -> list[dict[str, Any]]:
+        found = self.ask("flow_runs/filter", {"deployments": {"name": {"any_": [deployment]}}})
+        return [run for run in found if run["state_type"] != "SCHEDULED"]
+
+    def completed(self, deployment: str, count: int) -> bool:
+        states = [run["state_type"] for run in self.runs(deployment)]
+        assert not {"FAILED", "CRASHED"} & set(states), (self.home / "logs" / "worker.log").read_text()[-3000:]
+        return states.count("COMPLETED") >= count
+
+
+@pytest.fixture(scope="module")
+def service(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    found = Service(bench, tmp_path_factory.mktemp("service") / "home")
+    done = found.up()
+    try:
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield found
+    finally:
+        supervisor.take_down(found.place)
+
+
+def test_everything_runs_on_loopback_and_a_second_up_uses_it(service: Service) -> None:
+    told = service.call("status", "--json")
+    assert told.returncode == 0, told.stdout + told.stderr
+    rows = json.loads(told.stdout)
+    assert [(row["name"], row["state"]) for row in rows] == [
+        (name, "healthy") for name in ("prefect", "mlflow", "worker")
+    ]
+    assert [row["url"] for row in rows] == [f"http://127.0.0.1:{port}" for port in service.ports]
+    before = service.pids()
+    again = service.up()
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert service.pids() == before
+    names = {deployment["name"] for deployment in service.ask("deployments/filter", {})}
+    assert names == {"refresh-ff", "train-on-new-faces", "end-to-end", "ask-for-approval", "maintain"}
+    (slots,) = [limit for limit in service.ask("v2/concurrency_limits/filter", {}) if limit["name"] == "difffake-gpu"]
+    assert slots["limit"] == 1
+
+
+def test_what_is_killed_comes_back_at_its_place(service: Service) -> None:
+    before = service.pids()
+    for name in ("prefect", "worker"):
+        pid = before[name]
+        assert pid is not None
+        os.killpg(pid, signal.SIGKILL)
+    wait_until(
+        lambda: service.are_healthy() and all(service.pids()[name] != before[name] for name in ("prefect", "worker")),
+        "the killed services did not come back",
+    )
+    rows = {row.name: row for row in supervisor.status(service.place)}
+    assert [row.url for row in rows.values()] == [f"http://127.0.0.1:{port}" for port in service.ports]
+    assert rows["prefect"].restarts >= 1
+    assert rows["worker"].restarts >= 1
+    assert rows["mlflow"].pid == before["mlflow"]
+
+
+def test_a_schedule_fires_a_refresh_and_only_new_faces_lead_to_a_training(service: Service) -> None:
+    deployment = service.ask("deployments/name/refresh/refresh-ff", method="GET")
+    assert [schedule["active"] for schedule in deployment["schedules"]] == [False]
+    every = [{"schedule": {"interval": 30}, "active": True}]
+    (made,) = service.ask(f"deployments/{deployment['id']}/schedules", every)
+    wait_until(lambda: service.completed("refresh-ff", 1), "no scheduled refresh completed")
+    wait_until(lambda: service.completed("train-on-new-faces", 1), "the new faces led to no training")
+    # Refreshes that find nothing new train nothing.
+    done = len([run for run in service.runs("refresh-ff") if run["state_type"] == "COMPLETED"])
+    wait_until(lambda: service.completed("refresh-ff", done + 1), "no second refresh completed")
+    service.ask(f"deployments/{deployment['id']}/schedules/{made['id']}", method="DELETE")
+    time.sleep(5)
+    assert len(service.runs("train-on-new-faces")) == 1
+    listed = service.call("models", "--json")
+    (version,) = json.loads(listed.stdout)
+    assert version["aliases"] == "champion, challenger"
+    assert version["state"] == "promoted"
+
+
+def test_a_new_supervisor_takes_over_what_the_old_one_left(service: Service) -> None:
+    before = service.pids()
+    pid = supervisor.supervisor_of(service.place)
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: supervisor.supervisor_of(service.place) is None, "the supervisor did not end")
+    assert service.pids() == before
+    assert "not supervised" in service.call("status").stdout
+    done = service.up()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert service.pids() == before
+    assert supervisor.supervisor_of(service.place)
+
+
+def test_down_stops_everything_and_says_so(service: Service) -> None:
+    known = [services.known(service.place, name) for name in supervisor.ORDER]
+    running = [one for one in known if one is not None and services.is_alive(one)]
+    assert len(running) == 3
+    done = service.call("down")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "stopped prefect, mlflow, worker"
+    assert not any(services.is_alive(one) for one in running)
+    assert supervisor.supervisor_of(service.place) is None
+    told = service.call("status")
+    assert told.returncode == 1
+    assert told.stdout.count("not started") == 3
+    assert service.call("down").stdout.strip() == "nothing runs"

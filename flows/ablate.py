@@ -16,13 +16,13 @@ from difffake.ablation import Ablation, PlannedRun, load_ablation, plan_runs, st
 from difffake.config import DatasetSpec
 from difffake.errors import DiffFakeError, ServiceError
 from difffake.evaluation.comparison import RunResult
+from flows.hooks import HOOKS
 from flows.refresh import prepare, refresh_for_run
 from flows.train import train
 from tasks.ablation import ComparisonReport, conclude_cell, fail_cell, open_ablation, open_cell, publish_comparison
 from tasks.calibration import STAGE as DETECTOR_STAGE
 from tasks.evaluation import evaluate
 from tasks.experiment import Experiment, StageRecord, result
-from tasks.failures import tell_failure
 from tasks.tracking import failing_run
 
 logger = logging.getLogger("difffake.flows.ablate")
@@ -40,7 +40,7 @@ def _cell_name() -> str:
     return str(flow_run.parameters["planned"].label)
 
 
-@flow(name="ablate", flow_run_name=_run_name, on_failure=[tell_failure], on_crashed=[tell_failure])
+@flow(name="ablate", flow_run_name=_run_name, **HOOKS)
 def ablate(
     ablation: Ablation | Path,
     datasets: list[DatasetSpec] | None = None,

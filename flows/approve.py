@@ -9,7 +9,7 @@ from prefect.input import RunInput
 from pydantic import Field
 
 from data_catalog.home import DEFAULT_HOME, Home
-from tasks.failures import tell_failure
+from flows.hooks import HOOKS
 from tasks.promotion import decide_by_hand, is_waiting
 
 WAITS_S = 14 * 24 * 3600
@@ -33,8 +33,7 @@ def _run_name() -> str:
     name="ask-for-approval",
     flow_run_name=_run_name,
     persist_result=True,
-    on_failure=[tell_failure],
-    on_crashed=[tell_failure],
+    **HOOKS,
 )
 def ask_for_approval(version: str, home: Path = DEFAULT_HOME, lake: str | None = None) -> str:
     """Wait for a person, two weeks at most; resuming the run in the UI, or `difffake promote`, decides.

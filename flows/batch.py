@@ -15,6 +15,7 @@ from data_catalog.home import DEFAULT_HOME, Home
 from difffake.config import DatasetSpec
 from difffake.errors import ServiceError
 from flows.extraction import extract
+from flows.hooks import HOOKS
 from tasks.batch import (
     ScorePlan,
     ScoringModel,
@@ -25,7 +26,6 @@ from tasks.batch import (
 )
 from tasks.experiment import Experiment, StageRecord, progress, result
 from tasks.faces import Scope, prepare_worker
-from tasks.failures import tell_failure
 from tasks.ingest import ingest
 from tasks.models import find_detector
 
@@ -43,7 +43,11 @@ def _run_name() -> str:
     return f"score-batch-{datetime.now(UTC):%m%d-%H%M%S}"
 
 
-@flow(name="score-batch", flow_run_name=_run_name, on_failure=[tell_failure], on_crashed=[tell_failure])
+@flow(
+    name="score-batch",
+    flow_run_name=_run_name,
+    **HOOKS,
+)
 def score_batch(
     datasets: list[DatasetSpec],
     model: str | None = None,

@@ -9,6 +9,7 @@ from prefect.runtime import flow_run
 
 from data_catalog.home import DEFAULT_HOME
 from difffake.config import DatasetSpec, ExperimentConfig, StageName
+from flows.hooks import HOOKS
 from flows.promote import decide_promotion
 from flows.refresh import prepare, refresh_for_run
 from flows.train import train
@@ -16,7 +17,6 @@ from tasks.backbone import check_backbone_here
 from tasks.calibration import STAGE as DETECTOR_STAGE
 from tasks.evaluation import evaluate
 from tasks.experiment import StageRecord, result
-from tasks.failures import tell_failure
 from tasks.registry import open_training_run, register
 from tasks.report import Report, figure_paths, publish_report
 from tasks.robustness import measure_robustness
@@ -40,7 +40,11 @@ def _run_name() -> str:
     )
 
 
-@flow(name="end-to-end", flow_run_name=_run_name, on_failure=[tell_failure], on_crashed=[tell_failure])
+@flow(
+    name="end-to-end",
+    flow_run_name=_run_name,
+    **HOOKS,
+)
 def end_to_end(
     config: ExperimentConfig | Path,
     datasets: list[DatasetSpec] | None = None,

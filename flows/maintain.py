@@ -7,7 +7,7 @@ from prefect import flow
 
 from data_catalog.home import DEFAULT_HOME, Home
 from data_catalog.upkeep import DEFAULT_RETENTION_H, Upkeep
-from tasks.failures import tell_failure
+from flows.hooks import HOOKS
 from tasks.upkeep import maintain_tables
 
 
@@ -15,7 +15,11 @@ def _run_name() -> str:
     return f"maintain-{datetime.now(UTC):%m%d-%H%M%S}"
 
 
-@flow(name="maintain", flow_run_name=_run_name, on_failure=[tell_failure], on_crashed=[tell_failure])
+@flow(
+    name="maintain",
+    flow_run_name=_run_name,
+    **HOOKS,
+)
 def maintain(
     home: Path = DEFAULT_HOME, lake: str | None = None, retention_h: int = DEFAULT_RETENTION_H
 ) -> list[Upkeep]:

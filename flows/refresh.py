@@ -11,11 +11,11 @@ from data_catalog.home import DEFAULT_HOME, Home
 from difffake.config import DatasetSpec, ExperimentConfig, load_config
 from difffake.faces.records import ExtractionStatus
 from flows.extraction import extract
+from flows.hooks import HOOKS
 from tasks.announcements import announce_new_faces
 from tasks.checks import check_tables
 from tasks.data_report import DataReport, publish_data_report
 from tasks.experiment import Experiment, StageRecord, result
-from tasks.failures import tell_failure
 from tasks.ingest import check_roles, ingest
 
 
@@ -32,7 +32,11 @@ def _run_name() -> str:
     return f"refresh-{datetime.now(UTC):%m%d-%H%M%S}"
 
 
-@flow(name="refresh", flow_run_name=_run_name, on_failure=[tell_failure], on_crashed=[tell_failure])
+@flow(
+    name="refresh",
+    flow_run_name=_run_name,
+    **HOOKS,
+)
 def refresh(
     config: ExperimentConfig | Path,
     datasets: list[DatasetSpec] | None = None,

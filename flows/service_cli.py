@@ -20,7 +20,6 @@ from flows.options import HomeOption, LakeOption, console, log_to, place_of, rea
 
 if TYPE_CHECKING:
     from data_catalog.home import Home
-    from tasks.services import Service
     from tasks.supervisor import ServiceStatus
 
 EXIT_NOT_HEALTHY = 1
@@ -97,14 +96,17 @@ def up(
     for sign in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sign, lambda _signal, _frame: is_over.set())
 
-    def before_the_worker(_services: "dict[str, Service]") -> None:
+    def before_the_worker() -> None:
         # Prefect reads its settings when it is imported.
         _talk_to(place)
-        from tasks.deployments import prepare_pool
+        from tasks.deployments import asking_the_server, prepare_pool
+        from tasks.recovery import take_up_lost_runs
 
-        prepare_pool(gpu_slots)
+        with asking_the_server():
+            prepare_pool(gpu_slots)
+            take_up_lost_runs(place)
 
-    def when_up(_services: "dict[str, Service]") -> None:
+    def when_up() -> None:
         _print_places(place)
         if config is not None:
             deploy(config, schedules, suspects, gpu_slots, home, lake)

@@ -1,17 +1,19 @@
 """Deployments: `prefect.yaml` filled in for one experiment file and work folder, and what runs it on the server."""
 
-import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.exceptions import ObjectAlreadyExists
+from prefect.exceptions import ObjectAlreadyExists, PrefectException
 
 from data_catalog.home import Home
 from difffake.config import DatasetSpec
@@ -88,7 +90,8 @@ def deploy(
         raise ConfigError(f"{config} names no dataset: deployments want a `datasets` list (docs/data.md)")
     template = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
     content = fill_in(template, config, datasets, home, suspects, are_scheduled=are_scheduled)
-    prepare_pool(gpu_slots)
+    with asking_the_server():
+        prepare_pool(gpu_slots)
     home.services.mkdir(parents=True, exist_ok=True)
     path = home.services / "prefect.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
@@ -102,10 +105,23 @@ def deploy(
     return [deployment["name"] for deployment in content["deployments"]]
 
 
+@contextmanager
+def asking_the_server() -> Iterator[None]:
+    """What goes wrong between this process and the Prefect server is an error of the service.
+
+    Raises:
+        ServiceError: the server does not answer, or refuses.
+    """
+    try:
+        yield
+    except (httpx.HTTPError, PrefectException) as error:
+        raise ServiceError(f"the Prefect server does not do what it is asked: {error}") from error
+
+
 def prepare_pool(gpu_slots: int) -> None:
     """The pool a worker of this machine takes its runs from, and the slots GPU work waits for."""
     with get_client(sync_client=True) as client:
-        with contextlib.suppress(ObjectAlreadyExists):
+        with suppress(ObjectAlreadyExists):
             client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process"))
         client.upsert_global_concurrency_limit_by_name(GPU_SLOTS, gpu_slots)
 

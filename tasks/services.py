@@ -169,11 +169,12 @@ def share(home: Home, name: str, port: int, start: Callable[[Home, int], subproc
             return found
         left = known(home, name)
         if left is not None:
-            # It lives and does not answer; two over one database would be worse.
+            # It lives and does not answer, or its children do: two over one database, or one port, would be worse.
             stop(home, left)
+            _wait_until(lambda: _is_free(left.port), _STOP_TIMEOUT_S)
         port = port if _is_free(port) else free_port()
         process = start(home, port)
-        service = Service(name, port, process.pid, _birth(process.pid))
+        service = Service(name, port, process.pid, birth_of(process.pid))
         _remember(home, service)
         _await_health(home, service, process)
         return service
@@ -192,7 +193,7 @@ def leave(home: Home, service: Service) -> None:
     users = _users(home, service.name)
     (users / str(os.getpid())).unlink(missing_ok=True)
     for user in users.iterdir():
-        if _birth(int(user.name)):
+        if birth_of(int(user.name)):
             return
         user.unlink(missing_ok=True)
     stop(home, service)
@@ -257,7 +258,17 @@ def stop(home: Home, service: Service) -> None:
         if is_alive(service):
             os.killpg(service.pid, sign)
             _wait_until(lambda: not is_alive(service), patience)
+    _end_what_is_left(service)
     (home.services / f"{service.name}.json").unlink(missing_ok=True)
+
+
+def _end_what_is_left(service: Service) -> None:
+    """Children of a server that was killed go on without it, and keep its port."""
+    is_same_boot = service.birth.split("/")[0] == _boot_id()
+    if is_same_boot and not birth_of(service.pid):
+        # No other group can have its number while one of them is alive.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(service.pid, signal.SIGKILL)
 
 
 def _spawn(home: Home, name: str, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -325,10 +336,10 @@ def _answers(url: str) -> bool:
 
 def is_alive(service: Service) -> bool:
     """Whether its process runs."""
-    return _birth(service.pid) == service.birth
+    return birth_of(service.pid) == service.birth
 
 
-def _birth(pid: int) -> str:
+def birth_of(pid: int) -> str:
     """When a process began; empty if there is none, or one that ended and was not waited for."""
     with suppress(OSError):
         os.waitpid(pid, os.WNOHANG)
@@ -340,8 +351,11 @@ def _birth(pid: int) -> str:
     fields = stat.rpartition(")")[2].split()
     if fields[0] in ("Z", "X"):
         return ""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
-    return f"{boot}/{fields[19]}"
+    return f"{_boot_id()}/{fields[19]}"
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
 
 
 def _is_free(port: int) -> bool:

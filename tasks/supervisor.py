@@ -68,17 +68,20 @@ class _Watched:
     last_healthy: float = 0.0
 
 
-Told = Callable[[dict[str, Service]], None]
-
-
-def supervise(home: Home, ports: dict[str, int], is_over: Event, before_the_worker: Told, when_up: Told) -> None:
+def supervise(
+    home: Home,
+    ports: dict[str, int],
+    is_over: Event,
+    before_the_worker: Callable[[], None],
+    when_up: Callable[[], None],
+) -> None:
     """Start what does not run, then watch until `is_over` is set; then stop everything nobody else uses.
 
     Args:
         home: the work folder.
         ports: by service; another is taken where one is in use.
         is_over: set it to end.
-        before_the_worker: called once the servers answer, before the worker asks them for its pool.
+        before_the_worker: called each time before the worker is started, while the Prefect server answers.
         when_up: called once, when all answer for the first time.
 
     Raises:
@@ -88,14 +91,12 @@ def supervise(home: Home, ports: dict[str, int], is_over: Event, before_the_work
     with _supervision(home):
         try:
             for one in watched:
-                if one.name == "worker":
-                    before_the_worker(_running(watched))
-                _start(home, one)
-            when_up(_running(watched))
+                _start(home, one, before_the_worker)
+            when_up()
             _remember(home, watched)
             while not is_over.wait(_CHECK_EVERY_S):
                 for one in watched:
-                    _look_after(home, one)
+                    _look_after(home, one, before_the_worker)
                 _remember(home, watched)
         finally:
             # The worker first: it ends its runs while the servers still answer.
@@ -172,11 +173,9 @@ def take_down(home: Home, patience_s: float = 60.0) -> list[str]:
     return stopped
 
 
-def _running(watched: list[_Watched]) -> dict[str, Service]:
-    return {one.name: one.service for one in watched if one.service is not None}
-
-
-def _start(home: Home, one: _Watched) -> None:
+def _start(home: Home, one: _Watched, before_the_worker: Callable[[], None]) -> None:
+    if one.name == "worker":
+        before_the_worker()
     one.service = services.share(home, one.name, one.port, services.STARTERS[one.name])
     # It keeps its port when it is brought back: browsers, workers and other machines know it.
     one.port = one.service.port
@@ -184,7 +183,7 @@ def _start(home: Home, one: _Watched) -> None:
     logger.info("%-8s %s, process %d", one.name, one.service.url, one.service.pid)
 
 
-def _look_after(home: Home, one: _Watched) -> None:
+def _look_after(home: Home, one: _Watched, before_the_worker: Callable[[], None]) -> None:
     """Bring a service back that ended or hangs, sooner the first time than the next."""
     now = time.monotonic()
     if one.service is not None:
@@ -211,7 +210,7 @@ def _look_after(home: Home, one: _Watched) -> None:
     if now >= one.not_before:
         one.restarts += 1
         try:
-            _start(home, one)
+            _start(home, one, before_the_worker)
         except ServiceError as error:
             logger.error("%-8s %s", one.name, error)
             one.ends.append(now)

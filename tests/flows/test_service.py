@@ -73,10 +73,19 @@ class Service:
         found = self.ask("flow_runs/filter", {"deployments": {"name": {"any_": [deployment]}}})
         return [run for run in found if run["state_type"] != "SCHEDULED"]
 
-    def completed(self, deployment: str, count: int) -> bool:
+    def completed(self, deployment: str, count: int, lost: int = 0) -> bool:
         states = [run["state_type"] for run in self.runs(deployment)]
-        assert not {"FAILED", "CRASHED"} & set(states), (self.home / "logs" / "worker.log").read_text()[-3000:]
+        unwanted = states.count("FAILED") + states.count("CRASHED")
+        assert unwanted <= lost, (self.home / "logs" / "worker.log").read_text()[-3000:]
         return states.count("COMPLETED") >= count
+
+    def process_of(self, deployment: str) -> int | None:
+        """The process of a run of the deployment that is under way, once it has noted it."""
+        for run in self.runs(deployment):
+            note = self.home / "services" / "runs" / f"{run['id']}.json"
+            if run["state_type"] == "RUNNING" and note.is_file():
+                return int(json.loads(note.read_text())["pid"])
+        return None
 
 
 @pytest.fixture(scope="module")
@@ -108,36 +117,40 @@ def test_everything_runs_on_loopback_and_a_second_up_uses_it(service: Service) -
     assert slots["limit"] == 1
 
 
-def test_what_is_killed_comes_back_at_its_place(service: Service) -> None:
-    before = service.pids()
-    for name in ("prefect", "worker"):
-        pid = before[name]
-        assert pid is not None
-        os.killpg(pid, signal.SIGKILL)
-    wait_until(
-        lambda: service.are_healthy() and all(service.pids()[name] != before[name] for name in ("prefect", "worker")),
-        "the killed services did not come back",
-    )
-    rows = {row.name: row for row in supervisor.status(service.place)}
-    assert [row.url for row in rows.values()] == [f"http://127.0.0.1:{port}" for port in service.ports]
-    assert rows["prefect"].restarts >= 1
-    assert rows["worker"].restarts >= 1
-    assert rows["mlflow"].pid == before["mlflow"]
-
-
-def test_a_schedule_fires_a_refresh_and_only_new_faces_lead_to_a_training(service: Service) -> None:
+def test_a_schedule_fires_a_refresh_and_only_new_faces_lead_to_a_training_however_it_is_disturbed(
+    service: Service,
+) -> None:
     deployment = service.ask("deployments/name/refresh/refresh-ff", method="GET")
     assert [schedule["active"] for schedule in deployment["schedules"]] == [False]
     every = [{"schedule": {"interval": 30}, "active": True}]
     (made,) = service.ask(f"deployments/{deployment['id']}/schedules", every)
     wait_until(lambda: service.completed("refresh-ff", 1), "no scheduled refresh completed")
-    wait_until(lambda: service.completed("train-on-new-faces", 1), "the new faces led to no training")
+    # The training loses its worker and its process, the servers go away for a while: all comes back, and it goes on.
+    begun = wait_until(lambda: service.process_of("train-on-new-faces"), "the new faces led to no training")
+    lost = service.pids()
+    for pid in (lost["worker"], begun, lost["prefect"], lost["mlflow"]):
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+    wait_until(
+        lambda: service.are_healthy() and all(service.pids()[name] != pid for name, pid in lost.items()),
+        "the killed services did not come back",
+    )
+    wait_until(
+        lambda: all(row.restarts >= 1 for row in supervisor.status(service.place)), "the restarts are not on record"
+    )
+    rows = supervisor.status(service.place)
+    assert [row.url for row in rows] == [f"http://127.0.0.1:{port}" for port in service.ports]
+    wait_until(lambda: service.completed("train-on-new-faces", 1, lost=1), "the training was not taken up again")
     # Refreshes that find nothing new train nothing.
     done = len([run for run in service.runs("refresh-ff") if run["state_type"] == "COMPLETED"])
-    wait_until(lambda: service.completed("refresh-ff", done + 1), "no second refresh completed")
+    # One that was under way may have been lost with the servers.
+    wait_until(lambda: service.completed("refresh-ff", done + 1, lost=2), "no second refresh completed")
     service.ask(f"deployments/{deployment['id']}/schedules/{made['id']}", method="DELETE")
     time.sleep(5)
-    assert len(service.runs("train-on-new-faces")) == 1
+    first, second = sorted(service.runs("train-on-new-faces"), key=lambda run: str(run["created"]))
+    assert first["state_type"] == "CRASHED"
+    assert "ended without a word" in first["state"]["message"]
+    assert "attempt-2" in second["tags"]
     listed = service.call("models", "--json")
     (version,) = json.loads(listed.stdout)
     assert version["aliases"] == "champion, challenger"

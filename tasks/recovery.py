@@ -1,0 +1,93 @@
+"""Recovery: runs whose process ended without a word, because it, its worker or the machine was killed.
+
+A run of a deployment notes its process below the work folder when it begins. Whoever starts a worker looks for notes
+whose process is no more while the server still takes the run for running.
+"""
+
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from prefect import Flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Crashed
+
+from data_catalog.home import DEFAULT_HOME, Home
+from tasks.services import birth_of
+
+MOST_ATTEMPTS = 3
+_ATTEMPT = "attempt-"
+logger = logging.getLogger("difffake.tasks.recovery")
+
+
+def note_process(_flow: Flow[Any, Any], run: FlowRun, _state: State[Any]) -> None:
+    """A hook of flows (`on_running`): remember which process does the run."""
+    if run.deployment_id is None:
+        return
+    folder = _notes(Home(Path(str(run.parameters.get("home") or DEFAULT_HOME))))
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {"host": socket.gethostname(), "pid": os.getpid(), "birth": birth_of(os.getpid())}
+    partial = folder / f"{run.id}.tmp"
+    partial.write_text(json.dumps(content), encoding="utf-8")
+    partial.replace(folder / f"{run.id}.json")
+
+
+def take_up_lost_runs(home: Home) -> list[str]:
+    """Mark this machine's lost runs as crashed and start them anew, three times at most; returns what was done.
+
+    What a run had done is kept, so the new one goes on where it stopped.
+    """
+    told = []
+    with get_client(sync_client=True) as client:
+        for note, run in _lost(client, home):
+            attempt = _attempt_of(run)
+            text = f"its process on {socket.gethostname()} ended without a word (killed, out of memory, machine off)"
+            client.set_flow_run_state(run.id, Crashed(message=text), force=True)
+            if run.deployment_id is None or attempt >= MOST_ATTEMPTS:
+                outcome = f"given up after {attempt} attempts: see its log on the server"
+            else:
+                again = client.create_flow_run_from_deployment(
+                    run.deployment_id,
+                    parameters=run.parameters,
+                    tags=[*(tag for tag in run.tags if not tag.startswith(_ATTEMPT)), f"{_ATTEMPT}{attempt + 1}"],
+                    # Cut short, and done again, it makes no second one.
+                    idempotency_key=f"after-{run.id}",
+                )
+                outcome = f"started anew as {again.name}"
+            note.unlink(missing_ok=True)
+            told.append(f"{run.name}: {text}; {outcome}")
+            logger.warning("%-8s %s", "recovery", told[-1])
+    return told
+
+
+def _lost(client: SyncPrefectClient, home: Home) -> Iterator[tuple[Path, FlowRun]]:
+    """Runs begun by a process of this machine that is no more, and not ended; notes of ended ones are deleted."""
+    for note in sorted(_notes(home).glob("*.json")):
+        content = json.loads(note.read_text(encoding="utf-8"))
+        if content["host"] != socket.gethostname() or birth_of(content["pid"]) == content["birth"]:
+            continue
+        try:
+            run = client.read_flow_run(UUID(note.stem))
+        except ObjectNotFound:
+            note.unlink(missing_ok=True)
+            continue
+        if run.state is None or run.state.is_final() or run.state.is_paused() or run.state.is_scheduled():
+            note.unlink(missing_ok=True)
+            continue
+        yield note, run
+
+
+def _notes(home: Home) -> Path:
+    return home.services / "runs"
+
+
+def _attempt_of(run: FlowRun) -> int:
+    numbers = [tag.removeprefix(_ATTEMPT) for tag in run.tags if tag.startswith(_ATTEMPT)]
+    return max((int(number) for number in numbers if number.isdigit()), default=1)

@@ -11,11 +11,13 @@ import torch
 from data_catalog.faces import read_face_set
 from data_catalog.fingerprints import DIGEST_HEX_LENGTH, digest_file, fingerprint
 from difffake.backbone import embedder
+from difffake.backbone.device import resolve_device
 from difffake.backbone.training import STAGE_VERSION, check_backbone, store_untrained, train_backbone
 from difffake.backbone.training_folder import diverged_marker
 from difffake.evaluation.figures import training_curves_figure
 from difffake.pseudofakes.recipe import STAGE_VERSION as PSEUDO_FAKES_VERSION
 from tasks.experiment import Experiment, StageRecord, digest_faces, made, of_role, progress, reused, stage_task
+from tasks.gpu import gpu_slot
 from tasks.pseudo_fakes import read_validation_set
 from tasks.registry import epoch_logger
 
@@ -57,7 +59,7 @@ def train(experiment: Experiment, extraction: str, validation_set: StageRecord, 
 
     train_faces = read_face_set(experiment.lake, faces)
     logger.info("%-12s training %s on %d faces", STAGE, config.backbone.model, len(train_faces))
-    with progress(STAGE, "steps") as on_step:
+    with progress(STAGE, "steps") as on_step, gpu_slot(resolve_device(config.backbone.device)):
         outcome = train_backbone(
             config.backbone,
             config.pseudo_fakes,

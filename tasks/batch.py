@@ -119,10 +119,14 @@ def score_shard(home: Home, model: ScoringModel, shard: tuple[PendingScore, ...]
     """Score a few videos and commit them together; returns how many."""
     from difffake.backbone.device import resolve_device
 
+    # Imported here: planning and extraction go without torch.
+    from tasks.gpu import gpu_slot
+
     detector, device = cached_detector(model.folder), resolve_device("auto")
     outcomes = {video.sha256: (video.status, video.reason) for video in shard}
     extractions = read_extractions(home.lake, model.extraction, outcomes)
-    scores = {content: vars(detector.score_extraction(found, device)) for content, found in extractions.items()}
+    with gpu_slot(device):
+        scores = {content: vars(detector.score_extraction(found, device)) for content, found in extractions.items()}
     rows = [
         {"video_key": video.video_key, "video_sha256": video.sha256, "detector": model.digest, **scores[video.sha256]}
         for video in shard

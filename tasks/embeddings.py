@@ -12,6 +12,7 @@ from difffake.backbone.embed import Embeddings, embed_crops
 from difffake.backbone.embedder import STAGE_VERSION
 from tasks.backbone import weights_path
 from tasks.experiment import Experiment, StageRecord, digest_faces, progress, stage_task
+from tasks.gpu import gpu_slot
 
 STAGE = "embeddings"
 _FACES_PER_COMMIT = 2048
@@ -43,7 +44,7 @@ def _embed_pending(experiment: Experiment, backbone: StageRecord, name: str, pen
     config = experiment.config.backbone
     network = load_weights(weights_path(experiment, backbone))
     device = resolve_device(config.device)
-    with progress(STAGE, "faces") as report:
+    with progress(STAGE, "faces") as report, gpu_slot(device):
         for start in range(0, pending.num_rows, _FACES_PER_COMMIT):
             part = pending.slice(start, _FACES_PER_COMMIT)
             # The network needs no names of videos.

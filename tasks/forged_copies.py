@@ -28,6 +28,7 @@ from difffake.pseudofakes.recipe import STAGE_VERSION as PSEUDO_FAKES_VERSION
 from difffake.randomness import derive_rng
 from tasks.backbone import weights_path
 from tasks.experiment import Experiment, StageRecord, progress
+from tasks.gpu import gpu_slot
 from tasks.vectors import group
 
 ARTEFACT = "forged_copies"
@@ -65,10 +66,11 @@ def embed_copies(experiment: Experiment, backbone: StageRecord, faces: pa.Table,
 
 def _make(experiment: Experiment, name: str, weights: Path, faces: pa.Table) -> Artefact:
     network = load_weights(weights)
-    network.to(resolve_device(experiment.config.backbone.device))
+    device = resolve_device(experiment.config.backbone.device)
+    network.to(device)
     people = group(faces, "face_id", "video_sha256")
     tables: list[pa.Table] = []
-    with progress(ARTEFACT, "people") as report:
+    with progress(ARTEFACT, "people") as report, gpu_slot(device):
         for number, (person, members) in enumerate(people.items(), start=1):
             made = enumerate(_copies(experiment, person[0], members))
             tables += [_table(person, copy, network, images) for copy, images in made]

@@ -200,11 +200,19 @@ def promote(
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Decide about a version that awaits approval (`promotion.approval: required`); `difffake models` lists them."""
-    from tasks.promotion import decide_by_hand
-
     if approve is None:
         raise typer.BadParameter("say --approve or --reject", param_hint="--approve")
-    typer.echo(decide_by_hand(place_of(home, None), version, approve=approve, note=note, despite=despite))
+    place = place_of(home, None)
+    has_server = _find_server(place)
+    from tasks.deployments import asking_the_server
+    from tasks.promotion import challenger_of, decide_by_hand
+    from tasks.recovery import end_waiting
+
+    chosen = version or challenger_of(place)
+    typer.echo(decide_by_hand(place, chosen, approve=approve, note=note, despite=despite))
+    if has_server:
+        with asking_the_server():
+            end_waiting("ask-for-approval", {"version": chosen})
 
 
 def rollback(
@@ -220,15 +228,21 @@ def rollback(
 
 def _talk_to(home: "Home") -> None:
     """Set this process's environment for the server of PREFECT_API_URL, or else of the work folder."""
+    if not _find_server(home):
+        raise ServiceError(f"no Prefect server runs in {home.root}: `difffake up` starts one, or set PREFECT_API_URL")
+
+
+def _find_server(home: "Home") -> bool:
+    """Whether there is a server to talk to; this process's environment then names it."""
     from tasks import services
 
     os.environ.update({name: value for name, value in services.QUIET.items() if name not in os.environ})
     if os.environ.get("PREFECT_API_URL"):
-        return
+        return True
     server = services.running(home, "prefect")
-    if server is None:
-        raise ServiceError(f"no Prefect server runs in {home.root}: `difffake up` starts one, or set PREFECT_API_URL")
-    os.environ.update(services.prefect_environment(home, server.port))
+    if server is not None:
+        os.environ.update(services.prefect_environment(home, server.port))
+    return server is not None
 
 
 def _detach(home: "Home") -> None:

@@ -5,11 +5,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any, cast, get_args
+from uuid import UUID
 
 import pyarrow as pa
 from prefect import task
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 from prefect.states import Completed, State
 from pydantic import BaseModel, ConfigDict
 
@@ -156,17 +159,29 @@ def digest_faces(faces: pa.Table) -> str:
 
 @contextmanager
 def progress(stage: str, noun: str) -> Iterator[Callable[[int, int], None]]:
-    """A callback (done, total) that logs every few seconds, and at the end of anything that took longer."""
+    """A callback (done, total) that logs every few seconds, and at the end of anything that took longer.
+
+    Inside a run the same is a bar on its page.
+    """
     logger = logging.getLogger(f"difffake.tasks.{stage}")
     started = last = time.monotonic()
+    bar: UUID | None = None
 
     def report(done: int, total: int) -> None:
-        nonlocal last
+        nonlocal last, bar
         now = time.monotonic()
         if now - last < PROGRESS_EVERY_S and not (done == total and now - started > PROGRESS_EVERY_S):
             return
         last = now
         left_s = (now - started) / max(done, 1) * (total - done)
         logger.info("%-12s %d of %d %s, about %.0f s left", stage, done, total, noun, left_s)
+        if not flow_run.id:
+            return
+        percent = 100.0 * done / max(total, 1)
+        if bar is None:
+            key = f"progress-{stage}".replace("_", "-")
+            bar = cast(UUID, create_progress_artifact(percent, key=key, description=f"{stage}: {noun}"))
+        else:
+            update_progress_artifact(bar, percent)
 
     yield report

@@ -186,6 +186,15 @@ def is_waiting(home: Home, version: str) -> bool:
     return _version(client_of(home), version).tags.get(STATE_TAG) == WAITING
 
 
+def challenger_of(home: Home) -> str:
+    """The challenger's number.
+
+    Raises:
+        ArtefactError: there is none.
+    """
+    return str(_version(client_of(home), None).version)
+
+
 def decide_by_hand(home: Home, version: str | None, *, approve: bool, note: str, despite: bool = False) -> str:
     """Approve or reject a version that waits; returns what happened, in words.
 

@@ -15,7 +15,14 @@ from uuid import UUID
 
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
@@ -65,6 +72,18 @@ def take_up_lost_runs(home: Home) -> list[str]:
             told.append(f"{run.name}: {text}; {outcome}")
             logger.warning("%-8s %s", "recovery", told[-1])
     return told
+
+
+def end_waiting(flow_name: str, parameters: dict[str, str]) -> int:
+    """Let suspended runs of a flow with these parameters go on to their end; returns how many there were."""
+    state = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED]))
+    named = FlowFilter(name=FlowFilterName(any_=[flow_name]))
+    with get_client(sync_client=True) as client:
+        found = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=state), flow_filter=named)
+        waiting = [run for run in found if parameters.items() <= run.parameters.items()]
+        for run in waiting:
+            client.resume_flow_run(run.id, run_input={})
+    return len(waiting)
 
 
 def _lost(client: SyncPrefectClient, home: Home) -> Iterator[tuple[Path, FlowRun]]:

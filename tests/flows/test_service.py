@@ -11,9 +11,12 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
+from mlflow import MlflowClient
 
 from data_catalog.home import Home
 from tasks import services, supervisor
+from tasks.promotion import APPROVED, STATE_TAG, WAITING
+from tasks.registry import CHAMPION, MODEL
 from tests.flows.conftest import PROGRAM, REPOSITORY, Bench
 
 pytestmark = [pytest.mark.xdist_group("service"), pytest.mark.slow]
@@ -155,6 +158,26 @@ def test_a_schedule_fires_a_refresh_and_only_new_faces_lead_to_a_training_howeve
     (version,) = json.loads(listed.stdout)
     assert version["aliases"] == "champion, challenger"
     assert version["state"] == "promoted"
+
+
+def test_a_version_that_waits_is_decided_on_the_command_line_and_the_waiting_run_ends(service: Service) -> None:
+    client = MlflowClient(service.place.mlflow_uri)
+    client.set_model_version_tag(MODEL, "1", STATE_TAG, WAITING)
+    client.delete_registered_model_alias(MODEL, CHAMPION)
+    deployment = service.ask("deployments/name/ask-for-approval/ask-for-approval", method="GET")
+    parameters = deployment["parameters"] | {"version": "1"}
+    service.ask(f"deployments/{deployment['id']}/create_flow_run", {"parameters": parameters})
+
+    def states() -> list[str]:
+        return [run["state_name"] for run in service.runs("ask-for-approval")]
+
+    wait_until(lambda: states() == ["Suspended"], "the run did not come to wait")
+    done = service.call("promote", "--approve", "--note", "Ada: report read")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "version 1 is champion now: approved by hand: Ada: report read" in done.stdout
+    wait_until(lambda: states() == ["Completed"], "the waiting run did not end")
+    (version,) = json.loads(service.call("models", "--json").stdout)
+    assert (version["aliases"], version["state"]) == ("champion, challenger", APPROVED)
 
 
 def test_a_new_supervisor_takes_over_what_the_old_one_left(service: Service) -> None:

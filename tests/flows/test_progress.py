@@ -1,0 +1,63 @@
+"""Long work is a bar on the run's page."""
+
+import json
+import os
+import subprocess
+import sys
+from urllib.request import Request, urlopen
+
+import pytest
+
+from tests.flows.conftest import REPOSITORY, Program
+
+pytestmark = [pytest.mark.xdist_group("refresh"), pytest.mark.slow]
+
+WORKER = """
+from prefect import flow
+from tasks import experiment
+
+experiment.PROGRESS_EVERY_S = 0
+
+@flow
+def long_work():
+    with experiment.progress("pseudo_fakes", "videos") as report:
+        for done in range(1, 4):
+            report(done, 4)
+
+long_work()
+"""
+
+
+def test_progress_is_an_artifact_that_grows(program: Program) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WORKER],
+        env=os.environ | program.environment,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    body = json.dumps({"artifacts": {"key": {"any_": ["progress-pseudo-fakes"]}}}).encode()
+    request = Request(  # noqa: S310 - loopback
+        f"{program.environment['PREFECT_API_URL']}/artifacts/filter", body, {"Content-Type": "application/json"}
+    )
+    with urlopen(request) as response:  # noqa: S310
+        (bar,) = json.loads(response.read())
+    assert (bar["type"], bar["data"], bar["description"]) == ("progress", 75.0, "pseudo_fakes: videos")
+
+
+def test_outside_a_run_it_is_a_log_line_alone() -> None:
+    code = WORKER.replace("@flow\n", "").replace("from prefect import flow", "")
+    done = subprocess.run(
+        [sys.executable, "-c", f"import logging; logging.basicConfig(level=20)\n{code}"],
+        env=os.environ | {"PREFECT_API_URL": "http://127.0.0.1:9/api"},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "3 of 4 videos" in done.stderr

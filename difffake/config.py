@@ -485,9 +485,16 @@ class DatasetSpec(Section):
 
 
 class RunnerConfig(Section):
-    """Where extraction runs on this machine. Never part of a fingerprint: results do not depend on it."""
+    """Where faces are extracted and videos scored. Never part of a fingerprint: results do not depend on it."""
 
-    workers: int | None = Field(None, ge=1, le=1024, description="Single-threaded processes; default one a core.")
+    workers: int | None = Field(
+        None, ge=1, le=1024, description="Single-threaded processes; default one a core. Of a cluster: how many it has."
+    )
+    dask_scheduler: str | None = Field(
+        None,
+        pattern=r"^(tcp|tls)://\S+:\d+$",
+        description="Address of a Dask scheduler (tcp://host:8786), whose workers do this instead; see docs/deploy.md.",
+    )
     videos_per_shard: int = Field(8, ge=1, description="Most videos one extraction task handles.")
 
 

@@ -2,20 +2,19 @@
 
 import os
 import time
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect import flow, unmapped
 from prefect.futures import as_completed
-from prefect.task_runners import ProcessPoolTaskRunner
 
 from data_catalog.home import DEFAULT_HOME, Home
-from difffake.config import DatasetSpec
+from difffake.config import DatasetSpec, RunnerConfig
 from difffake.errors import ServiceError
 from flows.extraction import extract
 from flows.hooks import HOOKS
+from flows.runners import LOST_WORKERS, runner_of
 from tasks.batch import (
     ScorePlan,
     ScoringModel,
@@ -25,7 +24,7 @@ from tasks.batch import (
     score_shard,
 )
 from tasks.experiment import Experiment, StageRecord, progress, result
-from tasks.faces import Scope, prepare_worker
+from tasks.faces import Scope
 from tasks.ingest import ingest
 from tasks.models import find_detector
 
@@ -55,6 +54,7 @@ def score_batch(
     lake: str | None = None,
     workers: int | None = None,
     weights: Path | None = None,
+    dask_scheduler: str | None = None,
 ) -> BatchOutcome:
     """Score every video of some datasets with one detector; a second run scores only what is new or changed.
 
@@ -65,9 +65,11 @@ def score_batch(
         lake: path or URI of the tables, where they are not below the work folder.
         workers: single-threaded processes; default one a core.
         weights: RetinaFace weights file, for a detector made with RetinaFace.
+        dask_scheduler: address of a Dask scheduler whose workers do this instead.
     """
     place = Home(home, lake) if lake else Home(home)
-    experiment, detector = batch_experiment(find_detector(model, place), datasets, place, workers, weights)
+    runner = RunnerConfig(workers=workers, dask_scheduler=dask_scheduler)
+    experiment, detector = batch_experiment(find_detector(model, place), datasets, place, runner, weights)
     with place.lock():
         place.create()
         records = {"ingest": result(ingest(experiment, return_state=True))}
@@ -79,7 +81,7 @@ def score_batch(
 def score_missing(experiment: Experiment, model: ScoringModel, extraction: str, scope: Scope = "all") -> StageRecord:
     """Score what the detector has not scored yet over one single-threaded process a core, or as many as configured."""
     workers = experiment.config.runner.workers or os.cpu_count() or 1
-    runner = ProcessPoolTaskRunner(max_workers=workers, initializer=prepare_worker, initargs=(os.getpid(),))
+    runner = runner_of(experiment.config.runner)
     record: StageRecord = _score_shards.with_options(task_runner=runner)(experiment, model, extraction, workers, scope)
     return record
 
@@ -98,7 +100,7 @@ def _score_shards(
                 for future in as_completed(shards):
                     done += future.result()
                     report(done, plan.videos)
-        except BrokenProcessPool as error:
+        except LOST_WORKERS as error:
             raise ServiceError(
                 f"a worker process ended by force (killed, or out of memory) after {done} of {plan.videos} videos; "
                 "what is scored is kept: run the same command again, with fewer --workers if memory is short"

@@ -4,25 +4,22 @@ A flow of its own because workers import the module of the flow they work for: t
 which would cost each of them seconds and most of a gigabyte.
 """
 
-import os
 import time
 from collections.abc import Collection
-from concurrent.futures.process import BrokenProcessPool
 
 from prefect import flow, unmapped
 from prefect.futures import as_completed
-from prefect.task_runners import ProcessPoolTaskRunner
 
 from difffake.errors import ServiceError
 from difffake.faces.records import ExtractionStatus
+from flows.runners import LOST_WORKERS, runner_of
 from tasks.experiment import Experiment, StageRecord, progress, result
-from tasks.faces import ExtractionPlan, Scope, conclude_extraction, extract_shard, plan_extraction, prepare_worker
+from tasks.faces import ExtractionPlan, Scope, conclude_extraction, extract_shard, plan_extraction
 
 
 def extract(experiment: Experiment, scope: Scope, retry: Collection[ExtractionStatus] = ()) -> StageRecord:
     """Extract what is new over one single-threaded process a core, or as many as the configuration says."""
-    workers = experiment.config.runner.workers or os.cpu_count() or 1
-    runner = ProcessPoolTaskRunner(max_workers=workers, initializer=prepare_worker, initargs=(os.getpid(),))
+    runner = runner_of(experiment.config.runner)
     record: StageRecord = _extract.with_options(task_runner=runner)(experiment, scope, tuple(retry))
     return record
 
@@ -48,7 +45,7 @@ def _extract_shards(experiment: Experiment, plan: ExtractionPlan) -> None:
             for future in as_completed(shards):
                 done += sum(future.result().values())
                 report(done, plan.videos)
-    except BrokenProcessPool as error:
+    except LOST_WORKERS as error:
         raise ServiceError(
             f"a worker process ended by force (killed, or out of memory) after {done} of {plan.videos} videos; what is "
             "done is kept: run the same command again, with fewer --workers if memory is short"

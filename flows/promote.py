@@ -36,7 +36,7 @@ def _score_test_videos(experiment: Experiment, rival: Rival) -> str | None:
         folder = find_detector(f"models:/{MODEL}/{rival.version}", experiment.home)
         config = experiment.config
         other, model = batch_experiment(
-            folder, list(experiment.datasets), experiment.home, config.runner.workers, config.faces.detector_weights
+            folder, list(experiment.datasets), experiment.home, config.runner, config.faces.detector_weights
         )
         # The same test videos at the same qualities, with the champion's own way to cut faces.
         other = replace(other, config=other.config.model_copy(update={"data": config.data}))

@@ -133,6 +133,9 @@ def score_many(
     home: HomeOption = DEFAULT_HOME,
     lake: LakeOption = None,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes; default one a core.")] = None,
+    dask_scheduler: Annotated[
+        str | None, typer.Option("--dask-scheduler", help="tcp://host:port of a Dask cluster that does it instead.")
+    ] = None,
     prefect_port: PortOption = 4200,
 ) -> None:
     """Score thousands of videos over worker processes into the table `scores`; only what is new or changed is done.
@@ -151,7 +154,7 @@ def score_many(
         from flows.batch import score_batch
         from flows.batch_summary import encode_scores, print_batch
 
-        outcome = score_batch(specs, model, home, lake, workers, weights)
+        outcome = score_batch(specs, model, home, lake, workers, weights, dask_scheduler)
         if out is not None:
             _write(out, encode_scores(outcome, form))
         return print_batch(outcome)

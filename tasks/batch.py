@@ -66,7 +66,7 @@ class ScorePlan:
 
 
 def batch_experiment(
-    folder: Path, datasets: list[DatasetSpec], home: Home, workers: int | None, weights: Path | None
+    folder: Path, datasets: list[DatasetSpec], home: Home, runner: RunnerConfig, weights: Path | None
 ) -> tuple[Experiment, ScoringModel]:
     """The experiment that extracts as a detector does, and the detector, from its manifest alone.
 
@@ -87,7 +87,7 @@ def batch_experiment(
             "this detector compares a video with references of the same person: score such videos one by one, with "
             "difffake score --reference"
         )
-    config = config.model_copy(update={"runner": RunnerConfig(workers=workers)})
+    config = config.model_copy(update={"runner": runner})
     return Experiment(config, home, tuple(datasets)), ScoringModel(folder, _digest(folder), extraction)
 
 

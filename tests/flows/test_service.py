@@ -161,7 +161,8 @@ def test_a_schedule_fires_a_refresh_and_only_new_faces_lead_to_a_training_howeve
 
 
 def test_a_version_that_waits_is_decided_on_the_command_line_and_the_waiting_run_ends(service: Service) -> None:
-    client = MlflowClient(service.place.mlflow_uri)
+    uri = service.place.mlflow_uri
+    client = MlflowClient(uri, uri)
     client.set_model_version_tag(MODEL, "1", STATE_TAG, WAITING)
     client.delete_registered_model_alias(MODEL, CHAMPION)
     deployment = service.ask("deployments/name/ask-for-approval/ask-for-approval", method="GET")

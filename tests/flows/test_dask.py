@@ -1,0 +1,83 @@
+"""A Dask cluster of two worker processes, the tables on an object store: the same rows as on this machine alone."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from data_catalog.home import Home
+from data_catalog.schemas import TableName
+from difffake.detector import Detector
+from difffake.faces.finder import build_face_finder
+from tasks.faces import extraction_fingerprint
+from tests.flows.conftest import Program
+from tests.helpers.detector import SETTINGS, face_clip, saved_detector, small_detector
+from tests.helpers.s3 import BUCKET, s3_server
+
+distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
+
+pytestmark = [pytest.mark.xdist_group("service"), pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[dict[str, str]]:
+    with s3_server() as environment:
+        yield environment
+
+
+@pytest.fixture(scope="module")
+def scheduler(store: dict[str, str]) -> Iterator[str]:
+    """Workers begin with the environment of their cluster: the store's credentials are in it."""
+    assert store
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+    ) as cluster:
+        yield str(cluster.scheduler_address)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = small_detector()
+    extraction = extraction_fingerprint(SETTINGS.faces, build_face_finder(SETTINGS.faces))
+    settings = SETTINGS.model_copy(update={"extraction": extraction})
+    detector = Detector(settings, made.backbone, made.density, made.fusion, made.calibrations)
+    return saved_detector(detector, tmp_path_factory.mktemp("model"))
+
+
+def rows(home: Path, lake: str, table: TableName, columns: list[str]) -> list[dict[str, object]]:
+    found = Home(home, lake).lake.read(table, columns).to_pylist()
+    return sorted(found, key=lambda row: str(list(row.values())))
+
+
+def test_videos_are_extracted_and_scored_on_the_cluster_as_on_one_machine(
+    program: Program, store: dict[str, str], scheduler: str, model: Path, tmp_path: Path
+) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    for number in range(3):
+        face_clip(videos / f"v{number}.mp4", 7 * number)
+    (videos / "broken.mp4").write_text("no video")
+
+    def score(name: str, *more: str) -> str:
+        lake = f"s3://{BUCKET}/{name}"
+        place = ("--home", str(tmp_path / name), "--lake", lake, "--root", str(videos), "--model", str(model))
+        done = program.call("score-batch", *place, "--workers", "2", *more, **store)
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert "4 videos (3 scored, 1 failed)" in done.stdout
+        return lake
+
+    alone = score("alone")
+    cluster = score("cluster", "--dask-scheduler", scheduler)
+    compared = {
+        TableName.FACES: ["face_id", "frame_index", "crop_jpeg"],
+        TableName.EXTRACTION_LOG: ["video_sha256", "status", "faces_found"],
+        TableName.SCORES: ["video_key", "status", "score", "p_value", "pairs_used"],
+    }
+    for table, columns in compared.items():
+        expected = rows(tmp_path / "alone", alone, table, columns)
+        assert expected
+        assert rows(tmp_path / "cluster", cluster, table, columns) == expected
+    # The workers did it, not the process that asked them.
+    with distributed.Client(scheduler) as client:
+        done = client.run(lambda: __import__("sys").modules.get("tasks.batch") is not None)
+    assert all(done.values())

@@ -74,8 +74,9 @@ class Service:
         return json.loads(text) if text else None
 
     def fire_soon(self, deployment: str) -> None:
-        """Give a deployment one more schedule, which fires in some seconds and then not for an hour."""
-        first = datetime.now(UTC) + timedelta(seconds=10)
+        """Give a deployment one more schedule, which fires in a minute or so and then not for an hour."""
+        # The server's scheduler looks once a minute, and makes no run for a time that has passed.
+        first = datetime.now(UTC) + timedelta(seconds=75)
         schedule = {"interval": 3600, "anchor_date": first.isoformat()}
         self.ask(f"deployments/{deployment}/schedules", [{"schedule": schedule, "active": True}])
 
@@ -151,7 +152,7 @@ def test_a_schedule_fires_a_refresh_and_only_new_faces_lead_to_a_training_howeve
     assert [row.url for row in rows] == [f"http://127.0.0.1:{port}" for port in service.ports]
     wait_until(lambda: service.completed("train-on-new-faces", 1, lost=1), "the training was not taken up again")
     # Refreshes that find nothing new train nothing.
-    service.fire_soon(deployment["id"])
+    service.ask(f"deployments/{deployment['id']}/create_flow_run", {})
     wait_until(lambda: service.completed("refresh-ff", 2), "no second refresh completed")
     time.sleep(5)
     first, second = sorted(service.runs("train-on-new-faces"), key=lambda run: str(run["created"]))

@@ -2,6 +2,7 @@
 
 import os
 import time
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from difffake.config import DatasetSpec, RunnerConfig
 from difffake.errors import ServiceError
 from flows.extraction import extract
 from flows.hooks import HOOKS
-from flows.runners import LOST_WORKERS, runner_of
+from flows.runners import runner_of
 from tasks.batch import (
     ScorePlan,
     ScoringModel,
@@ -100,7 +101,7 @@ def _score_shards(
                 for future in as_completed(shards):
                     done += future.result()
                     report(done, plan.videos)
-        except LOST_WORKERS as error:
+        except BrokenProcessPool as error:
             raise ServiceError(
                 f"a worker process ended by force (killed, or out of memory) after {done} of {plan.videos} videos; "
                 "what is scored is kept: run the same command again, with fewer --workers if memory is short"

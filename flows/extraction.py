@@ -6,13 +6,14 @@ which would cost each of them seconds and most of a gigabyte.
 
 import time
 from collections.abc import Collection
+from concurrent.futures.process import BrokenProcessPool
 
 from prefect import flow, unmapped
 from prefect.futures import as_completed
 
 from difffake.errors import ServiceError
 from difffake.faces.records import ExtractionStatus
-from flows.runners import LOST_WORKERS, runner_of
+from flows.runners import runner_of
 from tasks.experiment import Experiment, StageRecord, progress, result
 from tasks.faces import ExtractionPlan, Scope, conclude_extraction, extract_shard, plan_extraction
 
@@ -45,7 +46,7 @@ def _extract_shards(experiment: Experiment, plan: ExtractionPlan) -> None:
             for future in as_completed(shards):
                 done += sum(future.result().values())
                 report(done, plan.videos)
-    except LOST_WORKERS as error:
+    except BrokenProcessPool as error:
         raise ServiceError(
             f"a worker process ended by force (killed, or out of memory) after {done} of {plan.videos} videos; what is "
             "done is kept: run the same command again, with fewer --workers if memory is short"

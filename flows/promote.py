@@ -23,25 +23,29 @@ def decide_promotion(experiment: Experiment, extraction: str, registered: StageR
         extraction: of the test videos.
         registered: the record of the challenger's registration.
     """
-    rival = find_rival(experiment, extraction, registered)
     reason = None
-    if rival is not None and rival.unscored:
-        reason = _score_test_videos(experiment, rival)
+    try:
+        rival = find_rival(experiment, extraction, registered)
+        if rival is not None and rival.unscored:
+            _score_test_videos(experiment, rival)
+    except ArtefactError as error:
+        # The training is done and registered; the champion stays, and the decision says why.
+        reason = str(error)
     return promote(experiment, extraction, registered, reason)
 
 
-def _score_test_videos(experiment: Experiment, rival: Rival) -> str | None:
-    """Let the champion score the experiment's test videos; the reason why it cannot, if it cannot."""
-    try:
-        folder = find_detector(f"models:/{MODEL}/{rival.version}", experiment.home)
-        config = experiment.config
-        other, model = batch_experiment(
-            folder, list(experiment.datasets), experiment.home, config.runner, config.faces.detector_weights
-        )
-        # The same test videos at the same qualities, with the champion's own way to cut faces.
-        other = replace(other, config=other.config.model_copy(update={"data": config.data}))
-        faces = extract(other, "test")
-        score_missing(other, replace(model, digest=rival.detector), faces.fingerprint, "test")
-    except ArtefactError as error:
-        return str(error)
-    return None
+def _score_test_videos(experiment: Experiment, rival: Rival) -> None:
+    """Let the champion score the experiment's test videos.
+
+    Raises:
+        ArtefactError: it cannot.
+    """
+    folder = find_detector(f"models:/{MODEL}/{rival.version}", experiment.home)
+    config = experiment.config
+    other, model = batch_experiment(
+        folder, list(experiment.datasets), experiment.home, config.runner, config.faces.detector_weights
+    )
+    # The same test videos at the same qualities, with the champion's own way to cut faces.
+    other = replace(other, config=other.config.model_copy(update={"data": config.data}))
+    faces = extract(other, "test")
+    score_missing(other, replace(model, digest=rival.detector), faces.fingerprint, "test")

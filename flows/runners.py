@@ -1,7 +1,6 @@
 """Where mapped work runs: worker processes of this machine, or a Dask cluster."""
 
 import os
-from concurrent.futures.process import BrokenProcessPool
 from importlib.util import find_spec
 from typing import Any
 
@@ -10,9 +9,6 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 from difffake.config import RunnerConfig
 from difffake.errors import ConfigError
 from tasks.faces import prepare_worker
-
-LOST_WORKERS: tuple[type[Exception], ...] = (BrokenProcessPool,)
-"""What is raised when workers are killed."""
 
 
 def runner_of(config: RunnerConfig) -> TaskRunner[Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from pydantic import ValidationError
 
 from data_catalog.home import DEFAULT_HOME
 from difffake.limits import InputLimits
@@ -143,11 +144,15 @@ def score_many(
     Killed, it goes on where it stopped. `difffake sql` reads the table. Exit code: 0 all scored, 2 some not scored,
     1 error.
     """
-    from difffake.config import ExperimentConfig
+    from difffake.config import ExperimentConfig, RunnerConfig
 
     form = _format_of(None, out)
     if out is not None and form == "table":
         raise typer.BadParameter("the file must end in .csv, .json or .parquet", param_hint="--out")
+    try:
+        RunnerConfig(dask_scheduler=dask_scheduler)
+    except ValidationError as error:
+        raise typer.BadParameter("must be tcp://host:port or tls://host:port", param_hint="--dask-scheduler") from error
     specs = choose_datasets(ExperimentConfig(), dataset, root, name, None)
 
     def work() -> int:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate
@@ -57,7 +58,7 @@ def tell_failure(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> 
                     key="failure", type="markdown", description="Why it failed", data=text, flow_run_id=flow_run.id
                 )
             )
-    except (PrefectException, OSError) as fault:
+    except (PrefectException, httpx.HTTPError) as fault:
         logger.error("%-12s its summary cannot be shown on the server: %s", flow.name, fault)
 
 

@@ -242,7 +242,17 @@ def start_worker(home: Home, port: int) -> subprocess.Popen[bytes]:
     health = {"PREFECT_WORKER_WEBSERVER_HOST": HOST, "PREFECT_WORKER_WEBSERVER_PORT": str(port)}
     # What happens to its runs belongs into its log.
     loud = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO", "DIFFFAKE_HOME": str(home.root.resolve())}
-    return _spawn(home, "worker", command, prefect_environment(home, server.port) | health | loud)
+    return _spawn(
+        home, "worker", command, prefect_environment(home, server.port) | _shared_tracking(home) | health | loud
+    )
+
+
+def _shared_tracking(home: Home) -> dict[str, str]:
+    """Where a team has named a database, its worker's models go through the server: everybody can fetch them."""
+    server = running(home, "mlflow")
+    if home.mlflow_uri.startswith("sqlite:") or server is None:
+        return {}
+    return {"MLFLOW_TRACKING_URI": server.url}
 
 
 STARTERS: dict[str, Callable[[Home, int], subprocess.Popen[bytes]]] = {

@@ -13,10 +13,8 @@ import pytest
 from data_catalog.home import Home
 from data_catalog.schemas import TableName
 from difffake.detector import Detector
-from difffake.faces.finder import build_face_finder
-from tasks.faces import extraction_fingerprint
 from tests.flows.conftest import PROGRAM, REPOSITORY, Program
-from tests.helpers.detector import SETTINGS, face_clip, saved_detector, small_detector
+from tests.helpers.detector import face_clip, saved_detector, saved_for_this_installation, small_detector
 
 pytestmark = [pytest.mark.xdist_group("refresh"), pytest.mark.slow]
 
@@ -24,11 +22,7 @@ pytestmark = [pytest.mark.xdist_group("refresh"), pytest.mark.slow]
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A detector made for the extraction of this installation."""
-    made = small_detector()
-    extraction = extraction_fingerprint(SETTINGS.faces, build_face_finder(SETTINGS.faces))
-    settings = SETTINGS.model_copy(update={"extraction": extraction})
-    detector = Detector(settings, made.backbone, made.density, made.fusion, made.calibrations)
-    return saved_detector(detector, tmp_path_factory.mktemp("model"))
+    return saved_for_this_installation(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture

@@ -7,11 +7,8 @@ import pytest
 
 from data_catalog.home import Home
 from data_catalog.schemas import TableName
-from difffake.detector import Detector
-from difffake.faces.finder import build_face_finder
-from tasks.faces import extraction_fingerprint
 from tests.flows.conftest import Program
-from tests.helpers.detector import SETTINGS, face_clip, saved_detector, small_detector
+from tests.helpers.detector import face_clip, saved_for_this_installation
 from tests.helpers.s3 import BUCKET, s3_server
 
 distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
@@ -37,11 +34,7 @@ def scheduler(store: dict[str, str]) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = small_detector()
-    extraction = extraction_fingerprint(SETTINGS.faces, build_face_finder(SETTINGS.faces))
-    settings = SETTINGS.model_copy(update={"extraction": extraction})
-    detector = Detector(settings, made.backbone, made.density, made.fusion, made.calibrations)
-    return saved_detector(detector, tmp_path_factory.mktemp("model"))
+    return saved_for_this_installation(tmp_path_factory.mktemp("model"))
 
 
 def rows(home: Path, lake: str, table: TableName, columns: list[str]) -> list[dict[str, object]]:

@@ -195,8 +195,17 @@ def test_a_second_dataset_is_a_domain_of_its_own_and_scores_are_what_their_pairs
             "identities": str(bench.footage.identities),
         },
     ]
-    run = bench.call("run", "--config", str(bench.config("two_domains", datasets)), "--home", str(home))
+    config = bench.config("two_domains", datasets, density={"components": 1})
+    run = bench.call("run", "--config", str(config), "--home", str(home))
     assert run.returncode == 0, run.stderr
+    # The champion scored the videos of the second dataset, which it had not seen: both are compared on all of them.
+    assert "than champion version 1: AUC" in " ".join(run.stdout.split())
+    (champion,) = {row["detector"] for row in table_rows(finished[0], TableName.SCORES)}
+    judgements = table_rows(home, TableName.SCORES)
+    of_champion = {row["video_key"] for row in judgements if row["detector"] == champion}
+    of_challenger = {row["video_key"]: row for row in judgements if row["detector"] != champion}
+    assert of_champion == of_challenger.keys()
+    assert len(judgements) == 2 * len(of_champion)
 
     newest = max((home / "artefacts" / "evaluation").iterdir(), key=lambda folder: folder.stat().st_mtime)
     rows = json.loads((newest / "record.json").read_text())["facts"]["groups"]
@@ -212,7 +221,7 @@ def test_a_second_dataset_is_a_domain_of_its_own_and_scores_are_what_their_pairs
     assert "elsewhere (out-of-domain)" in run.stdout
     assert (newest / "scores_elsewhere.png").is_file()
 
-    scores = {row["video_key"]: row for row in table_rows(home, TableName.SCORES)}
+    scores = of_challenger
     pairs = pd.read_parquet(newest / "pairs.parquet").groupby("video_key")["log_likelihood"]
     frames = pd.read_parquet(newest / "frames.parquet").groupby("video_key")["fake_probability"]
     assert set(pairs.groups) == {key for key in scores if scores[key]["status"] == "scored"}

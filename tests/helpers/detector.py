@@ -15,6 +15,7 @@ from difffake.differential.fusion import Fusion
 from difffake.differential.pairs import draw_pairs
 from difffake.faces.finder import build_face_finder
 from difffake.video import write_video
+from tasks.faces import extraction_fingerprint
 from tests.helpers.media import astronaut_rgb
 
 SETTINGS = Settings(
@@ -52,6 +53,15 @@ def small_detector() -> Detector:
         scores.append(scored.score)
     calibrations = {"differential": fit_calibration(scores, 0.05), "fusion": fit_calibration([-1.0, 4.0], 0.05)}
     return Detector(SETTINGS, backbone, density, FUSED, calibrations, {"made": "in a test"})
+
+
+def saved_for_this_installation(place: Path) -> Path:
+    """The folder of one that may score what is extracted here."""
+    made = small_detector()
+    extraction = extraction_fingerprint(SETTINGS.faces, build_face_finder(SETTINGS.faces))
+    settings = SETTINGS.model_copy(update={"extraction": extraction})
+    detector = Detector(settings, made.backbone, made.density, made.fusion, made.calibrations)
+    return saved_detector(detector, place)
 
 
 def saved_detector(detector: Detector, place: Path) -> Path:

@@ -5,7 +5,7 @@ Unknown keys are errors. Each stage reads one section, and only that section ent
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -48,6 +48,7 @@ StageName = Literal[
     "robustness",
     "registry",
 ]
+ClusterStage = Literal["faces", "pseudo_fakes", "embeddings", "scores"]
 
 DATASET_NAME_PATTERN = "^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
 
@@ -485,7 +486,7 @@ class DatasetSpec(Section):
 
 
 class RunnerConfig(Section):
-    """Where faces are extracted and videos scored. Never part of a fingerprint: results do not depend on it."""
+    """Where work that can be shared out is done. Never part of a fingerprint: results do not depend on it."""
 
     workers: int | None = Field(
         None, ge=1, le=1024, description="Single-threaded processes; default one a core. Of a cluster: how many it has."
@@ -495,7 +496,16 @@ class RunnerConfig(Section):
         pattern=r"^(tcp|tls)://\S+:\d+$",
         description="Address of a Dask scheduler (tcp://host:8786), whose workers do this instead; see docs/deploy.md.",
     )
+    dask_stages: tuple[ClusterStage, ...] = Field(
+        get_args(ClusterStage),
+        description="What the cluster's workers do: extract faces, make the batches of pseudo-fakes a training takes, "
+        "embed faces, score videos.",
+    )
     videos_per_shard: int = Field(8, ge=1, description="Most videos one extraction task handles.")
+
+    def scheduler_for(self, stage: ClusterStage) -> str | None:
+        """The address of the scheduler whose workers do a stage; None: this machine does it."""
+        return self.dask_scheduler if stage in self.dask_stages else None
 
 
 class ExperimentConfig(Section):

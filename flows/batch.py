@@ -15,7 +15,7 @@ from difffake.config import DatasetSpec, RunnerConfig
 from difffake.errors import ServiceError
 from flows.extraction import extract
 from flows.hooks import HOOKS
-from flows.runners import runner_of
+from flows.runners import processes_or_cluster
 from tasks.batch import (
     ScorePlan,
     ScoringModel,
@@ -82,7 +82,7 @@ def score_batch(
 def score_missing(experiment: Experiment, model: ScoringModel, extraction: str, scope: Scope = "all") -> StageRecord:
     """Score what the detector has not scored yet over one single-threaded process a core, or as many as configured."""
     workers = experiment.config.runner.workers or os.cpu_count() or 1
-    runner = runner_of(experiment.config.runner)
+    runner = processes_or_cluster(experiment.config.runner, "scores")
     record: StageRecord = _score_shards.with_options(task_runner=runner)(experiment, model, extraction, workers, scope)
     return record
 

@@ -13,14 +13,14 @@ from prefect.futures import as_completed
 
 from difffake.errors import ServiceError
 from difffake.faces.records import ExtractionStatus
-from flows.runners import runner_of
+from flows.runners import processes_or_cluster
 from tasks.experiment import Experiment, StageRecord, progress, result
 from tasks.faces import ExtractionPlan, Scope, conclude_extraction, extract_shard, plan_extraction
 
 
 def extract(experiment: Experiment, scope: Scope, retry: Collection[ExtractionStatus] = ()) -> StageRecord:
     """Extract what is new over one single-threaded process a core, or as many as the configuration says."""
-    runner = runner_of(experiment.config.runner)
+    runner = processes_or_cluster(experiment.config.runner, "faces")
     record: StageRecord = _extract.with_options(task_runner=runner)(experiment, scope, tuple(retry))
     return record
 

@@ -2,11 +2,11 @@
 
 from prefect import flow
 
+from flows.embedding import embed
 from tasks.backbone import train as train_backbone
 from tasks.calibration import calibrate
 from tasks.density import fit
 from tasks.diagnostics import examine
-from tasks.embeddings import embed
 from tasks.experiment import Experiment, StageRecord, result
 from tasks.fusion import fuse
 from tasks.pairs import check_pairs, draw
@@ -21,7 +21,7 @@ def train(experiment: Experiment, faces: StageRecord, run_id: str) -> dict[str, 
     check_pairs(experiment, extraction, pairs)
     pseudo_fakes = result(draw_pseudo_fakes(experiment, extraction, return_state=True))
     backbone = result(train_backbone(experiment, extraction, pseudo_fakes, run_id, return_state=True))
-    embeddings = result(embed(experiment, extraction, backbone, return_state=True))
+    embeddings = embed(experiment, extraction, backbone)
     density = result(fit(experiment, extraction, embeddings, pairs, return_state=True))
     fusion = result(fuse(experiment, extraction, backbone, embeddings, pairs, density, return_state=True))
     detector = result(

@@ -16,6 +16,7 @@ from difffake.backbone.training import STAGE_VERSION, check_backbone, store_untr
 from difffake.backbone.training_folder import diverged_marker
 from difffake.evaluation.figures import training_curves_figure
 from difffake.pseudofakes.recipe import STAGE_VERSION as PSEUDO_FAKES_VERSION
+from tasks.cluster import batch_makers
 from tasks.experiment import Experiment, StageRecord, digest_faces, made, of_role, progress, reused, stage_task
 from tasks.gpu import gpu_slot
 from tasks.pseudo_fakes import read_validation_set
@@ -69,6 +70,7 @@ def train(experiment: Experiment, extraction: str, validation_set: StageRecord, 
             config.seed,
             on_epoch=epoch_logger(experiment, run_id),
             on_step=on_step,
+            batch_makers=batch_makers(config.runner),
         )
     history = [asdict(epoch) for epoch in outcome.history]
     facts = {"history": history, "faces": len(train_faces), "threads": torch.get_num_threads()}

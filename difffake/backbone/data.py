@@ -1,8 +1,10 @@
 """Training batches: real faces and their pseudo-fakes, a function of seed, epoch and face alone."""
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -19,6 +21,8 @@ from difffake.pseudofakes.generator import make_pseudo_fake
 from difffake.randomness import derive_rng, derive_seed
 
 _JPEG_QUALITIES = (40, 100)
+_AHEAD_BYTES = 2**28
+"""Of the batches an executor has made, or makes, ahead of their use."""
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -118,14 +122,21 @@ def _recompress(image: RgbImage, quality: int) -> RgbImage:
     return decode_crop(jpeg.tobytes(), name="under augmentation")
 
 
+def make_batch(faces: FaceSet, config: BackboneConfig, pseudo_fakes: PseudoFakesConfig, seed: int, epoch: int) -> Batch:
+    """The batch of these faces in an epoch: needs nothing beside its arguments, so any process can make it."""
+    _use_one_thread()
+    return PairDataset(faces, config, pseudo_fakes, seed)[epoch, tuple(range(len(faces)))]
+
+
 class TrainingBatches:
-    """The batches of any epoch, made in this process or by loader processes, with the same result.
+    """The batches of any epoch, made in this process, by loader processes or by an executor, with the same result.
 
     Args:
         faces: of the training videos; loader processes get a copy of what they hold, see `packed_crops`.
         loader_workers: 0: this process makes the batches.
         share: (index, count): of every batch, the index-th of count parts, whose sizes differ by one at most.
         pin_memory: deliver page-locked memory, for a GPU.
+        executor: makes the batches instead of this process or loader processes; is sent each batch's faces.
     """
 
     def __init__(
@@ -137,16 +148,20 @@ class TrainingBatches:
         loader_workers: int = 0,
         share: tuple[int, int] = (0, 1),
         pin_memory: bool = False,
+        executor: Executor | None = None,
     ) -> None:
         self._faces = faces
         self._config = config
+        self._pseudo_fakes = pseudo_fakes
         self._seed = seed
+        self._pin_memory = pin_memory
+        self._executor = executor
         self._share = share
         self._dataset = PairDataset(faces, config, pseudo_fakes, seed)
         self._plans: list[BatchPlan] = []
         self._started: tuple[int, Iterator[Batch]] | None = None
         self.steps_an_epoch = len(plan_epoch(faces, config, seed, epoch=1))
-        self._loader = self._start_workers(loader_workers, pin_memory) if loader_workers else None
+        self._loader = self._start_workers(loader_workers) if loader_workers and executor is None else None
 
     def start(self, epoch: int) -> None:
         """Let the loader processes begin with an epoch ahead of its use; the epoch before must be used up."""
@@ -168,9 +183,31 @@ class TrainingBatches:
         if self._loader is not None:
             # Begun here, not at the first batch asked for.
             return _naming_lost_processes(iter(self._loader))
+        if self._executor is not None:
+            return self._made_elsewhere(self._executor)
         return (self._dataset[plan] for plan in tuple(self._plans))
 
-    def _start_workers(self, workers: int, pin_memory: bool) -> DataLoader[Batch]:
+    def _made_elsewhere(self, executor: Executor) -> Iterator[Batch]:
+        """The batches in order; as many as may wait are asked for at once, each later one when one is taken."""
+        size_px, pairs = self._config.input_size_px, self._config.batch_pairs
+        ahead = max(2, _AHEAD_BYTES // (2 * pairs * size_px * size_px * 3))
+        asked = (self._ask(executor, plan) for plan in tuple(self._plans))
+        waiting: deque[Future[Batch]] = deque(islice(asked, ahead))
+
+        def batches() -> Iterator[Batch]:
+            while waiting:
+                batch = waiting.popleft().result()
+                waiting.extend(islice(asked, 1))
+                yield batch.pin_memory() if self._pin_memory else batch
+
+        return batches()
+
+    def _ask(self, executor: Executor, plan: BatchPlan) -> Future[Batch]:
+        epoch, rows = plan
+        faces = self._faces.of_rows(rows)
+        return executor.submit(make_batch, faces, self._config, self._pseudo_fakes, self._seed, epoch)
+
+    def _start_workers(self, workers: int) -> DataLoader[Batch]:
         return DataLoader(
             self._dataset,
             batch_size=None,
@@ -178,7 +215,7 @@ class TrainingBatches:
             sampler=self._plans,
             num_workers=workers,
             persistent_workers=True,
-            pin_memory=pin_memory,
+            pin_memory=self._pin_memory,
             # A forked copy of a process that runs threads (OpenMP, CUDA) can hang.
             multiprocessing_context="spawn",
             worker_init_fn=_use_one_thread,
@@ -204,5 +241,5 @@ def _part(rows: tuple[int, ...], index: int, count: int) -> tuple[int, ...]:
     return tuple(int(row) for row in np.array_split(np.array(rows, np.int64), count)[index])
 
 
-def _use_one_thread(_worker: int) -> None:
+def _use_one_thread(_worker: int = 0) -> None:
     cv2.setNumThreads(1)

@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,8 @@ from difffake.randomness import derive_seed
 
 OnEpoch = Callable[[EpochRecord], None]
 OnStep = Callable[[int, int], None]
+BatchMakers = Callable[[], AbstractContextManager[Executor]]
+"""Gives an executor whose workers make batches, until it is left; can be sent to another process."""
 
 _logger = logging.getLogger(__name__)
 
@@ -38,6 +42,7 @@ class Training:
     work_dir: Path
     digest: str
     seed: int
+    batch_makers: BatchMakers | None = None
 
     def folder(self) -> TrainingFolder:
         """Where the training is on disk."""
@@ -65,19 +70,26 @@ def run_training(training: Training, team: Team, on_epoch: OnEpoch | None, on_st
         require_compiler(team.device)
         # In place: torch.compile(network) would be another module, whose weights have other names.
         backbone.network.compile()
-    runner = _runner(training, team, backbone, optimiser)
-    while len(history) < epochs:
-        history = (*history, runner.run(len(history) + 1, epochs, on_step))
-        epochs = _length(history, config)
-        if team.index == 0:
-            folder.store(backbone, optimiser, history)
-            _log(history[-1], epochs)
-            if on_epoch is not None:
-                on_epoch(history[-1])
+    with training.batch_makers() if training.batch_makers is not None else nullcontext() as executor:
+        runner = _runner(training, team, backbone, optimiser, executor)
+        while len(history) < epochs:
+            history = (*history, runner.run(len(history) + 1, epochs, on_step))
+            epochs = _length(history, config)
+            if team.index == 0:
+                folder.store(backbone, optimiser, history)
+                _log(history[-1], epochs)
+                if on_epoch is not None:
+                    on_epoch(history[-1])
     return history
 
 
-def _runner(training: Training, team: Team, backbone: Backbone, optimiser: torch.optim.Optimizer) -> EpochRunner:
+def _runner(
+    training: Training,
+    team: Team,
+    backbone: Backbone,
+    optimiser: torch.optim.Optimizer,
+    executor: Executor | None,
+) -> EpochRunner:
     config = training.config
     batches = TrainingBatches(
         training.train,
@@ -87,6 +99,7 @@ def _runner(training: Training, team: Team, backbone: Backbone, optimiser: torch
         loader_workers=resolve_loader_workers(config, team.device, team.count),
         share=(team.index, team.count),
         pin_memory=team.device.type == "cuda",
+        executor=executor,
     )
     images, labels = render_validation_set(training.validation.share(team.index, team.count), config.input_size_px)
     return EpochRunner(backbone, optimiser, batches, images, labels, config, training.seed, team)

@@ -21,7 +21,7 @@ from difffake.backbone.embedder import build_backbone
 from difffake.backbone.initial_weights import check_model_name
 from difffake.backbone.processes import run_in_processes
 from difffake.backbone.team import Team
-from difffake.backbone.trainer import OnEpoch, OnStep, Training, run_training
+from difffake.backbone.trainer import BatchMakers, OnEpoch, OnStep, Training, run_training
 from difffake.backbone.training_folder import History
 from difffake.backbone.validation import ValidationSet
 from difffake.config import BackboneConfig, PseudoFakesConfig
@@ -60,6 +60,7 @@ def train_backbone(
     seed: int,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
+    batch_makers: BatchMakers | None = None,
 ) -> TrainingResult:
     """Train to the last epoch, going on from the checkpoint in `work_dir` where there is one.
 
@@ -70,6 +71,7 @@ def train_backbone(
         on_epoch: called after each epoch this process runs, once it is durable.
         on_step: called after each step with the steps done and the steps of the whole training; the latter fall when
             training ends early.
+        batch_makers: makes the batches, with the same content, instead of this process or its loader processes.
 
     Raises:
         DivergedError: numbers that are not finite, now or in an earlier try; says what was kept.
@@ -82,7 +84,7 @@ def train_backbone(
     processes = resolve_processes(config, device)
     work_dir.mkdir(parents=True, exist_ok=True)
     digest = _training_digest(config, pseudo_fakes, train, validation, seed)
-    training = Training(config, pseudo_fakes, train, validation, work_dir, digest, seed)
+    training = Training(config, pseudo_fakes, train, validation, work_dir, digest, seed, batch_makers)
     folder = training.folder()
     folder.require_not_diverged()
     try:
@@ -120,7 +122,7 @@ def store_untrained(config: BackboneConfig, path: Path, seed: int) -> None:
 def _run(
     training: Training, device: torch.device, processes: int, on_epoch: OnEpoch | None, on_step: OnStep | None
 ) -> History:
-    loader_workers = resolve_loader_workers(training.config, device, processes)
+    loader_workers = 0 if training.batch_makers else resolve_loader_workers(training.config, device, processes)
     if processes == 1 and loader_workers == 0:
         return run_training(training, Team(device), on_epoch, on_step)
     with packed_crops(training.train.crops_jpeg, training.work_dir / _CROPS) as crops:

@@ -88,6 +88,15 @@ class FaceSet:
     def __len__(self) -> int:
         return len(self.face_ids)
 
+    def of_rows(self, rows: Sequence[int]) -> "FaceSet":
+        """The faces of these rows, in that order, their crops in memory."""
+        return FaceSet(
+            face_ids=tuple(self.face_ids[row] for row in rows),
+            video_keys=tuple(self.video_keys[row] for row in rows),
+            crops_jpeg=tuple(self.crops_jpeg[row] for row in rows),
+            landmarks_crop_px=self.landmarks_crop_px[list(rows)],
+        )
+
     def __post_init__(self) -> None:
         lengths = {len(self.face_ids), len(self.video_keys), len(self.crops_jpeg), len(self.landmarks_crop_px)}
         if len(lengths) != 1:

@@ -1,13 +1,15 @@
 """A Dask cluster of two worker processes, the tables on an object store: the same rows as on this machine alone."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from data_catalog.home import Home
 from data_catalog.schemas import TableName
-from tests.flows.conftest import Program
+from tests.flows.conftest import Bench, Program
 from tests.helpers.detector import face_clip, saved_for_this_installation
 from tests.helpers.s3 import BUCKET, s3_server
 
@@ -74,3 +76,46 @@ def test_videos_are_extracted_and_scored_on_the_cluster_as_on_one_machine(
     with distributed.Client(scheduler) as client:
         done = client.run(lambda: __import__("sys").modules.get("tasks.batch") is not None)
     assert all(done.values())
+
+
+def test_an_experiment_run_on_the_cluster_has_the_tables_of_one_machine(
+    bench: Bench, store: dict[str, str], scheduler: str, finished: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    alone, done = finished
+    assert done.returncode == 0, done.stderr
+    lake = f"s3://{BUCKET}/experiment"
+    home = bench.folder / "on-the-cluster"
+    config = bench.config("cluster", runner={"dask_scheduler": scheduler})
+    identities = ("--identities", str(bench.footage.identities))
+    where = ("--dataset", "faceforensics", "--root", str(bench.footage.root), *identities, "--home", str(home))
+    run = bench.call("run", "--config", str(config), *where, "--lake", lake, **store)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+    same = {
+        TableName.FACES: ["face_id", "crop_jpeg"],
+        TableName.EXTRACTION_LOG: ["video_sha256", "status", "reason", "faces_found"],
+        TableName.PSEUDO_FAKES: ["pseudo_fake_id", "recipe"],
+        TableName.PAIRS: ["pair_set", "base_id", "partner_id"],
+    }
+    for table, columns in same.items():
+        expected = rows(alone, str(Home(alone).lake.folder), table, columns)
+        assert expected
+        assert rows(home, lake, table, columns) == expected
+    # The network learnt from the same batches, to the bit; what it says of a face depends on how many are asked at once.
+    (weights,), (expected_weights,) = (
+        [path.read_bytes() for path in (place / "artefacts/backbone").rglob("backbone.safetensors")]
+        for place in (home, alone)
+    )
+    assert weights == expected_weights
+    embedded, expected_embedded = (
+        {row["face_id"]: row["features"] for row in rows(place, lake_of, TableName.EMBEDDINGS, ["face_id", "features"])}
+        for place, lake_of in ((home, lake), (alone, str(Home(alone).lake.folder)))
+    )
+    assert embedded.keys() == expected_embedded.keys()
+    for name, features in expected_embedded.items():
+        np.testing.assert_allclose(embedded[name], features, atol=1e-4)
+    # The workers did it, not the process that asked them.
+    with distributed.Client(scheduler) as client:
+        modules = ("tasks.faces", "tasks.embeddings", "difffake.backbone.data")
+        loaded = client.run(lambda: [name in __import__("sys").modules for name in modules])
+    assert all(all(names) for names in loaded.values())

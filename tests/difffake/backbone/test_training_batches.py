@@ -5,7 +5,10 @@ import multiprocessing
 import os
 import pickle
 import signal
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,6 +17,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from difffake.backbone import data
 from difffake.backbone.crop_file import packed_crops
 from difffake.backbone.data import Batch, TrainingBatches, choose_faces, flip_and_recompress, plan_epoch, stack_pairs
 from difffake.backbone.images import decode_crop, resize_to_input
@@ -143,6 +147,30 @@ def test_batches_do_not_depend_on_the_number_of_workers() -> None:
         assert_equal(list(alone.epoch(epoch)), list(helped.epoch(epoch)))
     # A loader that drew from torch's global state would change dropout with the number of workers.
     assert torch.equal(torch.random.get_rng_state(), random_state)
+
+
+def test_batches_made_by_an_executor_are_the_same_and_asked_for_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    faces = synthetic_faces(videos=3, faces_per_video=4)
+    config = backbone_config(augmentation="flip_jpeg", batch_pairs=2, faces_per_video_per_epoch=4)
+    monkeypatch.setattr(data, "_AHEAD_BYTES", 3 * 2 * 2 * config.input_size_px**2 * 3)
+    asked: list[tuple[str, ...]] = []
+
+    class Recording(ProcessPoolExecutor):
+        def submit(self, function: Any, faces: FaceSet, /, *arguments: Any) -> Any:
+            asked.append(faces.face_ids)
+            return super().submit(function, faces, *arguments)
+
+    alone = TrainingBatches(faces, config, FAKES, seed=1)
+    with Recording(1, mp_context=get_context("spawn")) as executor:
+        elsewhere = TrainingBatches(faces, config, FAKES, seed=1, executor=executor)
+        assert_equal(list(alone.epoch(1)), list(elsewhere.epoch(1)))
+        asked.clear()
+        elsewhere.start(2)
+        # Three may wait: a memory's worth, of six.
+        assert len(asked) == 3
+        assert_equal(list(alone.epoch(2)), list(elsewhere.epoch(2)))
+        # Each is sent once, with the faces of its own plan alone.
+        assert sorted(name for names in asked for name in names) == sorted(faces.face_ids)
 
 
 def test_the_shares_of_a_batch_make_up_the_batch() -> None:

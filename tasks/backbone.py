@@ -1,26 +1,29 @@
 """Backbone: real faces in, trained network out."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from shutil import copyfile, rmtree
+from time import time
 from typing import Any
 
 import torch
+from mlflow.entities import Metric
 
 from data_catalog.faces import read_face_set
 from data_catalog.fingerprints import DIGEST_HEX_LENGTH, digest_file, fingerprint
 from difffake.backbone import embedder
 from difffake.backbone.device import resolve_device
 from difffake.backbone.training import STAGE_VERSION, check_backbone, store_untrained, train_backbone
-from difffake.backbone.training_folder import diverged_marker
+from difffake.backbone.training_folder import EpochRecord, diverged_marker
 from difffake.evaluation.figures import training_curves_figure
 from difffake.pseudofakes.recipe import STAGE_VERSION as PSEUDO_FAKES_VERSION
 from tasks.cluster import batch_makers
 from tasks.experiment import Experiment, StageRecord, digest_faces, made, of_role, progress, reused, stage_task
 from tasks.gpu import gpu_slot
 from tasks.pseudo_fakes import read_validation_set
-from tasks.registry import epoch_logger
+from tasks.tracking import connect
 
 STAGE = "backbone"
 WEIGHTS = "backbone.safetensors"
@@ -68,7 +71,7 @@ def train(experiment: Experiment, extraction: str, validation_set: StageRecord, 
             read_validation_set(experiment, validation_set.fingerprint),
             work,
             config.seed,
-            on_epoch=epoch_logger(experiment, run_id),
+            on_epoch=_epoch_logger(experiment, run_id),
             on_step=on_step,
             batch_makers=batch_makers(config.runner),
         )
@@ -91,6 +94,24 @@ def check_backbone_here(experiment: Experiment) -> None:
         ConfigError, WeightsError: it cannot.
     """
     check_backbone(experiment.config.backbone)
+
+
+def _epoch_logger(experiment: Experiment, run_id: str) -> Callable[[EpochRecord], None]:
+    """A callback that logs an epoch's figures to the run as soon as it ends."""
+    client = connect(experiment)
+
+    def log(epoch: EpochRecord) -> None:
+        now_ms = int(time() * 1000)
+        values = {
+            "train_loss": epoch.train_loss,
+            "train_accuracy": epoch.train_accuracy,
+            "validation_auc": epoch.validation_auc,
+            "learning_rate": epoch.learning_rate,
+            "epoch_seconds": epoch.seconds,
+        }
+        client.log_batch(run_id, metrics=[Metric(key, value, now_ms, epoch.epoch) for key, value in values.items()])
+
+    return log
 
 
 def _keep_untrained(experiment: Experiment, name: str) -> StageRecord:

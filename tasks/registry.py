@@ -6,7 +6,7 @@ of making it twice.
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from time import time
@@ -14,6 +14,7 @@ from typing import Any
 
 import mlflow
 import pandas as pd
+import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, RunStatus
 from mlflow.entities.model_registry import ModelVersion
@@ -29,11 +30,13 @@ import difffake
 from data_catalog.artefacts import Artefact
 from data_catalog.fingerprints import fingerprint
 from data_catalog.schemas import TableName
-from difffake.backbone.training_folder import EpochRecord
 from difffake.config import Section
 from difffake.judgement import COLUMNS
 from tasks.experiment import Experiment, StageRecord, stage_task
+from tasks.model_card import model_card
+from tasks.report import PAGE
 from tasks.tracking import (
+    COMMIT_TAG,
     FLOW_URL_TAG,
     connect,
     evaluation_metrics,
@@ -50,6 +53,8 @@ CHAMPION = "champion"
 TRAINING_TAG = "difffake.training"
 DETECTOR_TAG = "difffake.detector"
 EVALUATION_TAG = "difffake.evaluation"
+CONFIGURATION = "config.yaml"
+"""The experiment as it ran, among a run's artefacts: `difffake run --config` takes it."""
 PROTOCOL_TAG = "difffake.protocol"
 AUC_TAG = "difffake.auc"
 _TRAINING_SECTIONS = ("data", "faces", "pseudo_fakes", "backbone", "pairs", "density", "fusion", "calibration")
@@ -90,24 +95,6 @@ def open_training_run(experiment: Experiment, faces: StageRecord) -> str:
     return take_up_run(experiment, config.name, {TRAINING_TAG: training}, f"{config.name}-{training[:6]}", params)
 
 
-def epoch_logger(experiment: Experiment, run_id: str) -> Callable[[EpochRecord], None]:
-    """A callback that logs an epoch's figures to the run as soon as it ends."""
-    client = connect(experiment)
-
-    def log(epoch: EpochRecord) -> None:
-        now_ms = int(time() * 1000)
-        values = {
-            "train_loss": epoch.train_loss,
-            "train_accuracy": epoch.train_accuracy,
-            "validation_auc": epoch.validation_auc,
-            "learning_rate": epoch.learning_rate,
-            "epoch_seconds": epoch.seconds,
-        }
-        client.log_batch(run_id, metrics=[Metric(key, value, now_ms, epoch.epoch) for key, value in values.items()])
-
-    return log
-
-
 @stage_task(STAGE)
 def register(
     experiment: Experiment, run_id: str, records: Mapping[str, StageRecord], detector: Artefact, figures: Sequence[Path]
@@ -125,6 +112,8 @@ def register(
     client.update_run(run_id, RunStatus.to_string(RunStatus.RUNNING))
     log_results(client, run_id, records)
     log_inputs(client, experiment, run_id, records)
+    repeated = experiment.config.model_copy(update={"datasets": experiment.datasets})
+    client.log_text(run_id, yaml.safe_dump(repeated.model_dump(mode="json"), sort_keys=False), CONFIGURATION)
     for path in figures:
         client.log_artifact(run_id, str(path), "figures" if path.suffix == ".png" else "tables")
     if known is None:
@@ -141,9 +130,13 @@ def register(
         **_stage_tags(records),
     }.items():
         client.set_model_version_tag(MODEL, number, tag, value)
-    card = _card(experiment, records)
+    run = client.get_run(run_id)
+    page = f"#/experiments/{run.info.experiment_id}/runs/{run_id}"
+    made_by = run.data.tags[COMMIT_TAG]
+    client.set_model_version_tag(MODEL, number, "difffake.commit", made_by)
+    card = model_card(experiment, records, made_by, page, f"{page}/artifacts/{PAGE}")
     client.update_model_version(MODEL, number, card)
-    flow_url = client.get_run(run_id).data.tags.get(FLOW_URL_TAG)
+    flow_url = run.data.tags.get(FLOW_URL_TAG)
     link = f"\n\n[Prefect flow run]({flow_url}) (while `difffake ui` is up)" if flow_url else ""
     client.set_tag(run_id, "mlflow.note.content", card + link)
     client.set_registered_model_alias(MODEL, CHALLENGER, number)
@@ -259,15 +252,3 @@ def _record(name: str, version: ModelVersion, *, is_reused: bool) -> StageRecord
         summary=f"models:/{MODEL}/{version.version}",
         facts={"version": int(version.version), "run_id": version.run_id},
     )
-
-
-def _card(experiment: Experiment, records: Mapping[str, StageRecord]) -> str:
-    lines = [
-        f"Detector of the experiment **{experiment.config.name}** (arXiv 2502.16247), made from "
-        f"{', '.join(experiment.names)}.",
-        "",
-        *(f"- **{stage}**: {record.summary}" for stage, record in records.items()),
-        "",
-        "Higher scores are more anomalous. Out of scope: fully synthetic and text-to-video content.",
-    ]
-    return "\n".join(lines)

@@ -13,6 +13,9 @@ from tasks import backbone, calibration, diagnostics, evaluation, fusion, pseudo
 from tasks.experiment import Experiment, StageRecord
 from tasks.tracking import run_url
 
+PAGE = "report.html"
+"""The training report, in the report folder and among a run's artefacts."""
+
 FIGURES = {
     pseudo_fakes.STAGE: (pseudo_fakes.SHEET,),
     backbone.STAGE: (backbone.CURVES,),

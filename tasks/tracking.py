@@ -23,6 +23,7 @@ from tasks.experiment import Experiment
 from tasks.services import HOST, MLFLOW_PORT, PREFECT_PORT, QUIET
 
 ARTIFACTS_VARIABLE = "MLFLOW_ARTIFACTS_DESTINATION"
+COMMIT_TAG = "mlflow.source.git.commit"
 FLOW_URL_TAG = "prefect.flow_run_url"
 FINISHED = RunStatus.to_string(RunStatus.FINISHED)
 _ROW_METRICS = (
@@ -121,7 +122,7 @@ def take_up_run(
             return run_id
         client.update_run(run_id, RunStatus.to_string(RunStatus.RUNNING))
     else:
-        tags = {**identity, "mlflow.source.name": "difffake", "mlflow.source.git.commit": commit()}
+        tags = {**identity, "mlflow.source.name": "difffake", COMMIT_TAG: commit()}
         run_id = str(client.create_run(experiment_id, run_name=run_name, tags=tags).info.run_id)
         log_in_batches(client, run_id, params=[Param(key, str(value)) for key, value in params.items()])
     for tag, value in flow_tags().items():

@@ -11,14 +11,13 @@ from prefect.cache_policies import NO_CACHE
 from data_catalog.fingerprints import fingerprint
 from tasks.experiment import Experiment, StageRecord
 from tasks.page import Provenance, is_page_of, write_whole
-from tasks.report import cautions_of, figure_paths
+from tasks.report import PAGE, cautions_of, figure_paths
 from tasks.tracking import FLOW_URL_TAG, commit, connect, run_url
 from tasks.training_facts import judged_videos, worst_errors
 from tasks.training_page import render_training
 
 # Bump when the page shows something else for the same results.
 STAGE_VERSION = 1
-PAGE = "report.html"
 
 logger = logging.getLogger("difffake.tasks.training_report")
 

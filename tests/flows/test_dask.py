@@ -101,7 +101,7 @@ def test_an_experiment_run_on_the_cluster_has_the_tables_of_one_machine(
         expected = rows(alone, str(Home(alone).lake.folder), table, columns)
         assert expected
         assert rows(home, lake, table, columns) == expected
-    # The network learnt from the same batches, to the bit; what it says of a face depends on how many are asked at once.
+    # The network learnt from the same batches, to the bit; rounding depends on how many faces are embedded at once.
     (weights,), (expected_weights,) = (
         [path.read_bytes() for path in (place / "artefacts/backbone").rglob("backbone.safetensors")]
         for place in (home, alone)

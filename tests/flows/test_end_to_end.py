@@ -24,6 +24,7 @@ from mlflow import MlflowClient
 from data_catalog.home import Home
 from data_catalog.schemas import TableName
 from data_catalog.storage import local_path
+from difffake.config import load_config
 from difffake.detector import Detector
 from difffake.judgement import COLUMNS
 from tests.flows.conftest import BAD_VIDEOS, REPOSITORY, Bench
@@ -74,10 +75,20 @@ def test_one_command_makes_a_registered_detector_from_video(
     client = MlflowClient(Home(home).mlflow_uri)
     version = client.get_model_version_by_alias("difffake", "champion")
     assert version.version == client.get_model_version_by_alias("difffake", "challenger").version
-    assert "calibration" in version.description
+    assert "### Results" in version.description
+    assert f"commit `{version.tags['difffake.commit']}`" in version.description
     mlflow_run = client.get_run(version.run_id)
     assert mlflow_run.info.status == "FINISHED"
     assert mlflow_run.data.params["backbone.epochs"] == "3"
+    repeated = load_config(
+        Path(
+            mlflow.artifacts.download_artifacts(
+                run_id=version.run_id, artifact_path="config.yaml", tracking_uri=Home(home).mlflow_uri
+            )
+        )
+    )
+    assert repeated.backbone.epochs == 3
+    assert [dataset.root for dataset in repeated.datasets] == [str(bench.footage.root)]
     assert [metric.step for metric in client.get_metric_history(version.run_id, "validation_auc")] == [1, 2, 3]
     assert "overall.auc" in mlflow_run.data.metrics
     assert {item.dataset.name for item in mlflow_run.inputs.dataset_inputs} == {

@@ -36,6 +36,7 @@ _UNUSABLE_CHARACTERS = frozenset("%[]")
 _WRITER = "difffake"
 _MOST_ATTEMPTS = 60
 _LONGEST_WAIT_S = 1.0
+_STORE_ANSWER = re.compile(r"<Code>(?P<code>[^<]*)</Code>\s*<Message>(?P<message>[^<]*)</Message>")
 _SCHEMA_NOTE = re.compile(r"\(schema (\d+)\)$")
 
 _Result = TypeVar("_Result")
@@ -85,7 +86,7 @@ class Lake:
             return bool(DeltaTable.is_deltatable(uri, storage_options(uri)))
         except (DeltaError, OSError) as error:
             hint = "" if self.folder.is_local else " (are the credentials and the endpoint in the environment?)"
-            raise DataError(f"the lake {self.folder} cannot be reached: {_first_line(error)}{hint}") from error
+            raise DataError(f"the lake {self.folder} cannot be reached: {_in_one_line(error)}{hint}") from error
 
     def version(self, table: TableName) -> int:
         """The current Delta version of a table."""
@@ -239,7 +240,7 @@ class Lake:
             return DeltaTable(uri, version=version, storage_options=storage_options(uri))
         except DeltaError as error:
             raise DataError(
-                f"no readable table {table.value} in the lake {self.folder}: {_first_line(error)} "
+                f"no readable table {table.value} in the lake {self.folder}: {_in_one_line(error)} "
                 "(`difffake refresh` or `difffake run` makes the tables)"
             ) from error
 
@@ -343,13 +344,15 @@ def _writing(table: TableName) -> Iterator[None]:
     except CommitFailedError as error:
         raise _LostRaceError(str(error)) from error
     except (DeltaError, OSError) as error:
-        raise DataError(f"the table {table.value} cannot be written: {_first_line(error)}") from error
+        raise DataError(f"the table {table.value} cannot be written: {_in_one_line(error)}") from error
 
 
-def _first_line(error: BaseException) -> str:
-    """What the Delta library says, without the report of its insides."""
+def _in_one_line(error: BaseException) -> str:
+    """What the Delta library says, and the store's own answer, without the report of its insides."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    said = lines[0] if lines else type(error).__name__
+    answer = _STORE_ANSWER.search(str(error))
+    return f"{said}: {answer['code']}, {answer['message']}" if answer else said
 
 
 def describe_table(spec: TableSpec) -> str:

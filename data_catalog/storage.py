@@ -219,6 +219,11 @@ def fetched(uri: str) -> Iterator[Path]:
         yield path
 
 
+def is_local(uri: str) -> bool:
+    """Whether a URI names a file of this machine."""
+    return urlsplit(uri).scheme == LOCAL_SCHEME
+
+
 @contextmanager
 def open_uri(uri: str) -> Iterator[IO[bytes]]:
     """A file opened for reading bytes.

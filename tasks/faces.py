@@ -22,8 +22,9 @@ from data_catalog.fingerprints import fingerprint
 from data_catalog.home import Home
 from data_catalog.inventory import is_unread
 from data_catalog.schemas import TableName
-from data_catalog.storage import describe_error, fetched, stat_uri, store_errors
+from data_catalog.storage import describe_error, fetched, is_local, stat_uri, store_errors
 from difffake.config import FacesConfig
+from difffake.errors import DataError
 from difffake.faces.extraction import STAGE_VERSION, Media, extract_faces
 from difffake.faces.finder import FaceFinder, build_face_finder
 from difffake.faces.records import Extraction, ExtractionStatus
@@ -131,7 +132,11 @@ def extract_video(
     finder: FaceFinder,
     perturbation: Perturbation | None = None,
 ) -> Extraction | None:
-    """The outcome for the content that was scanned; None where the file is no longer that content, or is not there."""
+    """The outcome for the content that was scanned; None where the file is no longer that content, or is not there.
+
+    Raises:
+        DataError: the store, which had it when it was scanned, refuses it.
+    """
     try:
         if _has_moved_on(video):
             return None
@@ -140,7 +145,12 @@ def extract_video(
         return None if _has_moved_on(video) else outcome
     except store_errors() as error:
         # What could not be read when it was scanned has no content that an outcome could be wrong about.
-        return Extraction("unreadable", describe_error(error), 0) if is_unread(video.sha256) else None
+        if is_unread(video.sha256):
+            return Extraction("unreadable", describe_error(error), 0)
+        if isinstance(error, PermissionError) and not is_local(video.uri):
+            # It would refuse all others too: credentials expire in long runs.
+            raise DataError(f"the store refuses {video.uri}: {describe_error(error)}") from error
+        return None
 
 
 def _has_moved_on(video: PendingVideo) -> bool:

@@ -1,7 +1,8 @@
 """Recovery: runs whose process ended without a word, because it, its worker or the machine was killed.
 
 A run of a deployment notes its process below the work folder when it begins. Whoever starts a worker looks for notes
-whose process is no more while the server still takes the run for running.
+whose process is no more while the server still takes the run for running, and for runs this machine's worker had taken
+and not begun yet.
 """
 
 import json
@@ -27,10 +28,11 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
 from data_catalog.home import DEFAULT_HOME, Home
-from tasks.services import birth_of
+from tasks.services import birth_of, worker_name
 
 MOST_ATTEMPTS = 3
 _ATTEMPT = "attempt-"
+_WORKER_LABEL = "prefect.worker.name"
 logger = logging.getLogger("difffake.tasks.recovery")
 
 
@@ -51,26 +53,34 @@ def take_up_lost_runs(home: Home) -> list[str]:
 
     What a run had done is kept, so the new one goes on where it stopped.
     """
+    host = socket.gethostname()
     told = []
     with get_client(sync_client=True) as client:
         for note, run in _lost(client, home):
-            attempt = _attempt_of(run)
-            text = f"its process on {socket.gethostname()} ended without a word (killed, out of memory, machine off)"
-            client.set_flow_run_state(run.id, Crashed(message=text), force=True)
-            if run.deployment_id is None or attempt >= MOST_ATTEMPTS:
-                outcome = f"given up after {attempt} attempts: see its log on the server"
-            else:
-                again = client.create_flow_run_from_deployment(
-                    run.deployment_id,
-                    parameters=run.parameters,
-                    tags=[*(tag for tag in run.tags if not tag.startswith(_ATTEMPT)), f"{_ATTEMPT}{attempt + 1}"],
-                    # Cut short, and done again, it makes no second one.
-                    idempotency_key=f"after-{run.id}",
-                )
-                outcome = f"started anew as {again.name}"
+            text = f"its process on {host} ended without a word (killed, out of memory, machine off)"
+            told.append(_start_anew(client, run, text))
             note.unlink(missing_ok=True)
-            told.append(f"{run.name}: {text}; {outcome}")
-            logger.warning("%-8s %s", "recovery", told[-1])
+        for run in _never_begun(client):
+            told.append(_start_anew(client, run, f"the worker on {host} ended before it could begin"))
+    return told
+
+
+def _start_anew(client: SyncPrefectClient, run: FlowRun, text: str) -> str:
+    attempt = _attempt_of(run)
+    client.set_flow_run_state(run.id, Crashed(message=text), force=True)
+    if run.deployment_id is None or attempt >= MOST_ATTEMPTS:
+        outcome = f"given up after {attempt} attempts: see its log on the server"
+    else:
+        again = client.create_flow_run_from_deployment(
+            run.deployment_id,
+            parameters=run.parameters,
+            tags=[*(tag for tag in run.tags if not tag.startswith(_ATTEMPT)), f"{_ATTEMPT}{attempt + 1}"],
+            # Cut short, and done again, it makes no second one.
+            idempotency_key=f"after-{run.id}",
+        )
+        outcome = f"started anew as {again.name}"
+    told = f"{run.name}: {text}; {outcome}"
+    logger.warning("%-8s %s", "recovery", told)
     return told
 
 
@@ -101,6 +111,17 @@ def _lost(client: SyncPrefectClient, home: Home) -> Iterator[tuple[Path, FlowRun
             note.unlink(missing_ok=True)
             continue
         yield note, run
+
+
+def _never_begun(client: SyncPrefectClient) -> Iterator[FlowRun]:
+    """Runs that wait for a worker of this machine's name, which is not running now, and for no process of its."""
+    state = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PENDING]))
+    for run in client.read_flow_runs(flow_run_filter=FlowRunFilter(state=state)):
+        # The worker writes its name into the labels, then starts the process, then writes that one's number.
+        number = (run.infrastructure_pid or "").rpartition(":")[2]
+        is_starting = number.isdigit() and birth_of(int(number)) != ""
+        if run.labels.get(_WORKER_LABEL) == worker_name() and not is_starting:
+            yield run
 
 
 def _notes(home: Home) -> Path:

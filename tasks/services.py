@@ -228,6 +228,11 @@ def start_mlflow(home: Home, port: int) -> subprocess.Popen[bytes]:
     return _spawn(home, "mlflow", command, QUIET)
 
 
+def worker_name() -> str:
+    """What this machine's worker is called on the server."""
+    return f"difffake-{socket.gethostname()}"
+
+
 def start_worker(home: Home, port: int) -> subprocess.Popen[bytes]:
     """Start a Prefect worker that takes the runs of this machine's pool; `port` is of its health page.
 
@@ -238,7 +243,7 @@ def start_worker(home: Home, port: int) -> subprocess.Popen[bytes]:
     if server is None:
         raise ServiceError("a worker needs the Prefect server of its work folder, which does not answer")
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", WORK_POOL, "--type", "process"]
-    command += ["--name", f"difffake-{socket.gethostname()}", "--with-healthcheck"]
+    command += ["--name", worker_name(), "--with-healthcheck"]
     health = {"PREFECT_WORKER_WEBSERVER_HOST": HOST, "PREFECT_WORKER_WEBSERVER_PORT": str(port)}
     # What happens to its runs belongs into its log.
     loud = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO", "DIFFFAKE_HOME": str(home.root.resolve())}

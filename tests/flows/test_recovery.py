@@ -1,0 +1,75 @@
+"""Runs that a worker took and could not begin: after a power cut nobody else would ever begin them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.flows.conftest import REPOSITORY, Program
+
+pytestmark = [pytest.mark.xdist_group("refresh"), pytest.mark.slow]
+
+# In a process of its own: Prefect reads its settings when it is imported.
+SCENE = """
+import json, os, sys
+from pathlib import Path
+from prefect.client.orchestration import get_client
+from prefect.states import Pending
+from data_catalog.home import Home
+from tasks.recovery import take_up_lost_runs
+from tasks.services import worker_name
+
+with get_client(sync_client=True) as client:
+    flow = client.create_flow_from_name("taken")
+    deployment = client.create_deployment(flow, "taken")
+
+    def taken(worker, pid):
+        run = client.create_flow_run_from_deployment(deployment, parameters={"of": worker}, tags=["own"])
+        client.set_flow_run_state(run.id, Pending(), force=True)
+        client.update_flow_run_labels(run.id, {"prefect.worker.name": worker})
+        if pid:
+            client.update_flow_run(run.id, infrastructure_pid=str(pid))
+        return run.id
+
+    gone = int(sys.argv[2])
+    runs = {
+        "not started": taken(worker_name(), None),
+        "its process died": taken(worker_name(), gone),
+        "its process is starting": taken(worker_name(), os.getpid()),
+        "of another machine": taken("difffake-elsewhere", None),
+    }
+    told = [take_up_lost_runs(Home(Path(sys.argv[1]))), take_up_lost_runs(Home(Path(sys.argv[1])))]
+    states = {name: client.read_flow_run(run).state.name for name, run in runs.items()}
+    anew = [run.tags for run in client.read_flow_runs() if "attempt-2" in run.tags]
+    print(json.dumps({"told": told, "states": states, "anew": anew}))
+"""
+
+
+def test_what_this_machines_worker_left_unbegun_is_started_anew_once(program: Program, tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    done = subprocess.run(
+        [sys.executable, "-c", SCENE, str(tmp_path), str(gone.pid)],
+        env=os.environ | program.environment,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["states"] == {
+        "not started": "Crashed",
+        "its process died": "Crashed",
+        "its process is starting": "Pending",
+        "of another machine": "Pending",
+    }
+    first, second = found["told"]
+    assert len(first) == 2
+    assert all("ended before it could begin; started anew as" in line for line in first)
+    assert second == []
+    assert [sorted(tags) for tags in found["anew"]] == [["attempt-2", "own"]] * 2

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect import flow
+from prefect.states import Completed, State
 
 from data_catalog.home import DEFAULT_HOME, Home
 from difffake.config import DatasetSpec, ExperimentConfig, load_config
@@ -17,6 +18,9 @@ from tasks.checks import check_tables
 from tasks.data_report import DataReport, publish_data_report
 from tasks.experiment import Experiment, StageRecord, result
 from tasks.ingest import check_roles, ingest
+
+FINDINGS = "Findings"
+"""What the state of a refresh is called whose checks found something; such runs can be filtered for and alerted on."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ def refresh(
     lake: str | None = None,
     retry: list[ExtractionStatus] | None = None,
     verify: bool = False,
-) -> RefreshOutcome:
+) -> RefreshOutcome | State[RefreshOutcome]:
     """Bring the lake up to date with its datasets: every present video ends in exactly one status.
 
     Args:
@@ -63,7 +67,11 @@ def refresh(
         checks = check_tables(experiment, records["faces"].fingerprint)
         report = publish_data_report(experiment, records["faces"].fingerprint, records, checks)
         announce_new_faces(experiment, records["faces"].fingerprint)
-        return RefreshOutcome(records, tuple(checks), report)
+        outcome = RefreshOutcome(records, tuple(checks), report)
+        if not checks:
+            return outcome
+        # The videos are in the tables, so it has not failed; who looks at a schedule's runs must see it all the same.
+        return Completed(name=FINDINGS, message=f"{len(checks)} findings of the checks: {checks[0]}", data=outcome)
 
 
 @flow(name="refresh-for-run", flow_run_name="refresh-for-run", validate_parameters=False)

@@ -1,6 +1,8 @@
 """Refresh as its users run it: every layout, changes, and drills with kills, a full disk and two at once."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -8,6 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 from zlib import crc32
 
 import cv2
@@ -158,6 +161,32 @@ def test_an_unreadable_video_is_tried_again_when_asked(program: Program, folder:
     assert "1 videos opened now" in refresh(program, home, *source(folder), "--retry", "unreadable").stdout
     assert statuses(lake)["own/real/bob"] == "unreadable"
     assert refresh(program, home, *source(folder), "--retry", "ok").returncode == 2
+
+
+def test_a_refresh_whose_checks_find_something_says_so_on_the_command_line_and_on_the_server(
+    program: Program, folder: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    assert refresh(program, home, *source(folder)).returncode == 0
+    assert last_state(program)["name"] == "Completed"
+    shutil.copy(folder / "real/ann.mp4", folder / "fake/copy.mp4")
+    run = refresh(program, home, *source(folder))
+    assert run.returncode == 1, run.stdout + run.stderr
+    assert "Traceback" not in run.stderr
+    state = last_state(program)
+    assert (state["type"], state["name"]) == ("COMPLETED", "Findings")
+    assert state["message"].startswith("1 findings of the checks: ")
+    assert "one content is labelled real and fake" in state["message"]
+
+
+def last_state(program: Program) -> dict[str, Any]:
+    body = {"flows": {"name": {"any_": ["refresh"]}}, "sort": "START_TIME_DESC", "limit": 1}
+    url = f"{program.environment['PREFECT_API_URL']}/flow_runs/filter"
+    request = Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})  # noqa: S310 - loopback
+    with urlopen(request) as response:  # noqa: S310
+        (run,) = json.loads(response.read())
+    state: dict[str, Any] = run["state"]
+    return state
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,73 @@
+"""The MLflow server dies while a training logs to it, and comes back: nothing is lost and nothing is there twice."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from data_catalog.home import Home
+from tasks import services
+from tests.flows.conftest import REPOSITORY
+
+pytestmark = [pytest.mark.xdist_group("service"), pytest.mark.slow]
+
+STEPS = 12
+TRAINING = f"""
+import sys, time
+from pathlib import Path
+from mlflow.entities import Metric
+from data_catalog.home import Home
+from difffake.config import ExperimentConfig
+from tasks.experiment import Experiment
+from tasks.tracking import connect, failing_run, log_in_batches, take_up_run
+
+experiment = Experiment(ExperimentConfig(), Home(Path(sys.argv[1])), ())
+run_id = take_up_run(experiment, "outage", {{"of": "this test"}}, "training", {{"seed": 0}})
+with failing_run(experiment, run_id):
+    for step in range({STEPS}):
+        log_in_batches(connect(experiment), run_id, [Metric("loss", float(step), 1000 + step, step)])
+        print("step", step, flush=True)
+        time.sleep(0.2)
+    connect(experiment).set_terminated(run_id)
+"""
+
+
+def test_a_training_outlives_its_tracking_server(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.create()
+    server = services.share(home, "mlflow", services.free_port(), services.start_mlflow)
+    try:
+        training = subprocess.Popen(
+            [sys.executable, "-c", TRAINING, str(tmp_path)],
+            env=os.environ | services.QUIET | {"MLFLOW_TRACKING_URI": server.url},
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert training.stdout is not None
+        while training.stdout.readline().strip() != "step 3":
+            assert training.poll() is None
+        os.killpg(server.pid, signal.SIGKILL)
+        time.sleep(3)
+        assert training.poll() is None
+        again = services.share(home, "mlflow", server.port, services.start_mlflow)
+        assert (again.port, again.pid == server.pid) == (server.port, False)
+        told, _ = training.communicate(timeout=150)
+        assert training.returncode == 0
+        assert f"step {STEPS - 1}" in told
+        client = MlflowClient(again.url)
+        experiment = client.get_experiment_by_name("outage")
+        assert experiment is not None
+        (run,) = client.search_runs([experiment.experiment_id])
+        assert run.info.status == "FINISHED"
+        logged = [(metric.step, metric.value) for metric in client.get_metric_history(run.info.run_id, "loss")]
+        assert sorted(logged) == [(step, float(step)) for step in range(STEPS)]
+    finally:
+        running = services.known(home, "mlflow")
+        if running is not None:
+            services.leave(home, running)

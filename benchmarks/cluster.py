@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import yaml
@@ -35,9 +36,10 @@ def run() -> list[Figure]:
     cores = os.cpu_count() or 1
     with tempfile.TemporaryDirectory(prefix="difffake-benchmark-") as folder:
         place = Path(folder)
+        reals = place / "videos" / "real"
+        reals.mkdir(parents=True)
         for number, video in enumerate(sample_videos("FaceForensics++")):
-            (place / "videos").mkdir(exist_ok=True)
-            (place / "videos" / f"{number:03d}{video.suffix}").symlink_to(video.resolve())
+            copyfile(video, reals / f"{number:03d}{video.suffix}")
         server_home = Home(place / "server")
         service = services.share(server_home, "prefect", services.free_port(), services.start_prefect)
         cluster = LocalCluster(n_workers=cores, threads_per_worker=1, dashboard_address=None, host="127.0.0.1")

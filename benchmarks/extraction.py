@@ -1,6 +1,5 @@
 """Extraction: its CPU time against decoding the same frames, its scaling over workers, its memory."""
 
-import gc
 import json
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -14,7 +13,7 @@ from benchmarks.media import decode, sample_videos
 from difffake.config import FacesConfig
 from difffake.faces.extraction import extract_faces
 from difffake.faces.finder import FaceFinder, build_face_finder
-from difffake.memory import release_memory
+from difffake.memory import release_memory, set_aside_what_is_loaded
 
 _CONFIG = FacesConfig(detector="blazeface")
 _REPEATS = 3
@@ -107,7 +106,7 @@ def _extract(video: Path) -> None:
     if _finder is None:
         cv2.setNumThreads(1)
         _finder = build_face_finder(_CONFIG)
-        gc.freeze()
+        set_aside_what_is_loaded()
     extract_faces(video, "content", "extraction", _CONFIG, _finder)
     release_memory()
 

@@ -62,10 +62,10 @@ def end_to_end(
         lake: path or URI of the tables, where they are not below the work folder.
     """
     experiment = replace(prepare(config, datasets, home, lake), force=frozenset(force or ()))
-    check_backbone_here(experiment)
     with experiment.home.lock():
         experiment.home.create()
-        records = refresh_for_run(experiment)
+        # A backbone that cannot be built is told before hours of extraction, not where there is nothing to extract.
+        records = refresh_for_run(experiment, check_backbone_here)
         run_id = open_training_run(experiment, records["faces"])
         with failing_run(experiment, run_id):
             records |= train(experiment, records["faces"], run_id)

@@ -5,7 +5,7 @@ which would cost each of them seconds and most of a gigabyte.
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures.process import BrokenProcessPool
 
 from prefect import flow, unmapped
@@ -18,18 +18,37 @@ from tasks.experiment import Experiment, StageRecord, progress, result
 from tasks.faces import ExtractionPlan, Scope, conclude_extraction, extract_shard, plan_extraction
 
 
-def extract(experiment: Experiment, scope: Scope, retry: Collection[ExtractionStatus] = ()) -> StageRecord:
-    """Extract what is new over one single-threaded process a core, or as many as the configuration says."""
+def extract(
+    experiment: Experiment,
+    scope: Scope,
+    retry: Collection[ExtractionStatus] = (),
+    before_work: Callable[[Experiment], None] | None = None,
+) -> StageRecord:
+    """Extract what is new over one single-threaded process a core, or as many as the configuration says.
+
+    Args:
+        experiment: the run's.
+        scope: which videos are meant.
+        retry: statuses whose videos are tried again.
+        before_work: called before the first video is read, and not where nothing is new.
+    """
     runner = processes_or_cluster(experiment.config.runner, "faces")
-    record: StageRecord = _extract.with_options(task_runner=runner)(experiment, scope, tuple(retry))
+    record: StageRecord = _extract.with_options(task_runner=runner)(experiment, scope, tuple(retry), before_work)
     return record
 
 
 @flow(name="extract-faces", flow_run_name="extract-faces", validate_parameters=False)
-def _extract(experiment: Experiment, scope: Scope, retry: tuple[ExtractionStatus, ...]) -> StageRecord:
+def _extract(
+    experiment: Experiment,
+    scope: Scope,
+    retry: tuple[ExtractionStatus, ...],
+    before_work: Callable[[Experiment], None] | None,
+) -> StageRecord:
     started = time.monotonic()
     plan = plan_extraction(experiment, scope, retry)
     if plan.shards:
+        if before_work is not None:
+            before_work(experiment)
         _extract_shards(experiment, plan)
     concluded = result(conclude_extraction(experiment, plan, scope, return_state=True))
     # The work was done by the shards.

@@ -114,7 +114,12 @@ def on_server(home: Path, lake: str | None, prefect_port: int, work: Callable[[]
 
     console.print("[bold]Prefect server[/bold] …")
     with services.prefect_server(place, prefect_port):
-        return work()
+        # Prefect reads its settings when it is imported.
+        from prefect.settings import temporary_settings
+
+        # Somebody watches this run; a heartbeat would delay the end of each of its flows by up to a second.
+        with temporary_settings({"flows.heartbeat_frequency": None}):
+            return work()
 
 
 def place_of(home: Path, lake: str | None) -> Home:

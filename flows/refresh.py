@@ -1,6 +1,7 @@
 """Refresh: scan the datasets, extract the faces of new and changed videos, check the tables, report."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,11 +76,13 @@ def refresh(
 
 
 @flow(name="refresh-for-run", flow_run_name="refresh-for-run", validate_parameters=False)
-def refresh_for_run(experiment: Experiment) -> dict[str, StageRecord]:
+def refresh_for_run(
+    experiment: Experiment, before_extraction: Callable[[Experiment], None] | None = None
+) -> dict[str, StageRecord]:
     """The part of an experiment's run: only videos it has a use for are opened, people who cross splits are refused."""
     scanned = result(ingest(experiment, return_state=True))
     check_roles(experiment)
-    return {"ingest": scanned, "faces": extract(experiment, "roles")}
+    return {"ingest": scanned, "faces": extract(experiment, "roles", before_work=before_extraction)}
 
 
 def prepare(

@@ -18,7 +18,7 @@ from difffake.config import DatasetSpec, ExperimentConfig, PairsConfig, RunnerCo
 from difffake.errors import ArtefactError
 from difffake.faces.records import ExtractionStatus
 from difffake.locations import MANIFEST
-from difffake.memory import release_memory
+from difffake.memory import release_memory, set_aside_what_is_loaded
 from tasks.experiment import Experiment, StageRecord, stage_task
 from tasks.faces import Scope, videos_in
 
@@ -145,7 +145,9 @@ def cached_detector(folder: Path) -> Any:
 
     # One single-threaded process a core.
     torch.set_num_threads(1)
-    return Detector.load(folder)
+    detector = Detector.load(folder)
+    set_aside_what_is_loaded()
+    return detector
 
 
 @stage_task(STAGE)

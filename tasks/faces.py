@@ -1,7 +1,6 @@
 """Faces: new videos in, `faces` and `extraction_log` out; one outcome a video, whatever happens to the others."""
 
 import atexit
-import gc
 import logging
 import os
 import signal
@@ -28,7 +27,7 @@ from difffake.errors import DataError
 from difffake.faces.extraction import STAGE_VERSION, Media, extract_faces
 from difffake.faces.finder import FaceFinder, build_face_finder
 from difffake.faces.records import Extraction, ExtractionStatus
-from difffake.memory import release_memory
+from difffake.memory import release_memory, set_aside_what_is_loaded
 from difffake.perturbations.perturbation import STAGE_VERSION as PERTURBATION_VERSION
 from difffake.perturbations.perturbation import Perturbation
 from tasks.experiment import ROLES, Experiment, StageRecord, digest_faces, of_role, stage_task
@@ -122,7 +121,9 @@ def extract_shard(home: Home, config: FacesConfig, extraction: str, shard: tuple
 @cache
 def cached_finder(config: FacesConfig) -> FaceFinder:
     """Once a worker process, not once a shard: networks take longer to load than a short video to read."""
-    return build_face_finder(config)
+    finder = build_face_finder(config)
+    set_aside_what_is_loaded()
+    return finder
 
 
 def extract_video(
@@ -198,7 +199,6 @@ def prepare_worker(parent_pid: int) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    gc.freeze()
     is_over = threading.Event()
     watcher = threading.Thread(target=_end_with_parent, args=(parent_pid, is_over), daemon=True)
     watcher.start()

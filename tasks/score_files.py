@@ -15,7 +15,7 @@ from data_catalog.storage import describe_error, fetched, store_errors
 from difffake.detector import Detector, Device
 from difffake.judgement import COLUMNS, Judgement, VideoExamination
 from difffake.limits import InputLimits
-from difffake.memory import release_memory
+from difffake.memory import release_memory, set_aside_what_is_loaded
 from difffake.scores import VideoScore
 from tasks.score_inputs import ScoreInput
 
@@ -53,6 +53,7 @@ def examine_files(
 ) -> Iterator[VideoExamination]:
     """Examine each input in turn; one that cannot be had or read is a judgement with the reason."""
     limits = limits or InputLimits()
+    set_aside_what_is_loaded()
     for entry in inputs:
         if entry.reason:
             yield _not_read(detector, entry, entry.reason)

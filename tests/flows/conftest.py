@@ -18,6 +18,7 @@ from difffake.video import write_video
 from tasks import services
 from tests.helpers.footage import small_footage
 from tests.helpers.media import astronaut_rgb
+from tests.helpers.preloaded import Preloaded
 
 # Training videos no face can be had from, and what becomes of them.
 BAD_VIDEOS = {"900": "unreadable", "901": "unreadable", "902": "few_faces"}
@@ -48,7 +49,7 @@ TINY = {
     "calibration": {"false_positive_rate": 0.05},
     "evaluation": {"bootstrap_resamples": 50},
     "robustness": {},
-    "runner": {"videos_per_shard": 2, "workers": 2},
+    "runner": {"videos_per_shard": 2, "workers": 1},
 }
 
 
@@ -58,6 +59,7 @@ class Program:
 
     folder: Path
     environment: dict[str, str]
+    preloaded: Preloaded
 
     def config(self, name: str, datasets: Sequence[Mapping[str, object]] = (), **changes: dict[str, object]) -> Path:
         """An experiment file with tiny values, but for the given sections."""
@@ -71,15 +73,9 @@ class Program:
 
     def call(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Any command of the program."""
-        return subprocess.run(
-            [*PROGRAM, *arguments],
-            env=os.environ | self.environment | environment,
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        # Prefect has read its own settings when it was imported.
+        assert not any(name.startswith("PREFECT_") for name in environment)
+        return self.preloaded.call(arguments, os.environ | self.environment | environment, REPOSITORY, timeout_s=300)
 
 
 @dataclass(frozen=True)
@@ -121,9 +117,11 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     server_home = Home(folder / "server")
     service = services.share(server_home, "prefect", services.free_port(), services.start_prefect)
     environment = services.prefect_environment(server_home, service.port) | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    preloaded = Preloaded(environment, REPOSITORY)
     try:
-        yield Program(folder, environment)
+        yield Program(folder, environment, preloaded)
     finally:
+        preloaded.close()
         services.leave(server_home, service)
 
 
@@ -131,7 +129,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
 def bench(program: Program) -> Bench:
     footage = small_footage(program.folder / "FaceForensics++")
     add_bad_videos(footage.root)
-    return Bench(program.folder, program.environment, footage)
+    return Bench(program.folder, program.environment, program.preloaded, footage)
 
 
 @pytest.fixture(scope="session")

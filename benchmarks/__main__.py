@@ -17,9 +17,12 @@ from rich.table import Table
 
 from benchmarks.measure import REPOSITORY, Figure
 
-NAMES = ("extraction", "faces_found", "refresh", "scoring", "training")
-# What wants an extra is measured where it is asked for.
-ON_REQUEST = ("cluster", "cost", "identity")
+NAMES = (
+    "start", "extraction", "faces_found", "pseudo_fakes", "training", "embedding", "pairs", "density", "scoring",
+    "refresh", "rerun",
+)  # fmt: skip
+# What wants an extra, takes long or is no bar is measured where it is asked for.
+ON_REQUEST = ("cluster", "cost", "density_paper", "growth", "identity", "profile")
 
 console = Console(highlight=False)
 

@@ -15,9 +15,9 @@ from distributed import LocalCluster
 
 from benchmarks.measure import REPOSITORY, Figure, median_of
 from benchmarks.media import sample_videos
+from benchmarks.tiny_run import server
 from data_catalog.home import Home
 from data_catalog.schemas import TableName
-from tasks import services
 
 _REPEATS = 3
 _RUN = """
@@ -40,17 +40,14 @@ def run() -> list[Figure]:
         reals.mkdir(parents=True)
         for number, video in enumerate(sample_videos("FaceForensics++")):
             copyfile(video, reals / f"{number:03d}{video.suffix}")
-        server_home = Home(place / "server")
-        service = services.share(server_home, "prefect", services.free_port(), services.start_prefect)
-        cluster = LocalCluster(n_workers=cores, threads_per_worker=1, dashboard_address=None, host="127.0.0.1")
-        try:
-            environment = services.prefect_environment(server_home, service.port) | {"OMP_NUM_THREADS": "1"}
+        with (
+            server(place) as environment,
+            LocalCluster(n_workers=cores, threads_per_worker=1, dashboard_address=None, host="127.0.0.1") as cluster,
+        ):
+            alone = environment | {"OMP_NUM_THREADS": "1"}
             ratio, spread = median_of(
-                _REPEATS, lambda: _ratio(place, {"workers": cores}, cluster.scheduler_address, environment)
+                _REPEATS, lambda: _ratio(place, {"workers": cores}, cluster.scheduler_address, alone)
             )
-        finally:
-            cluster.close()
-            services.leave(server_home, service)
     note = f"[floor: {cores} worker processes] 23 FaceForensics++ videos, {cores} workers of one thread; {spread}"
     return [Figure("extraction on a Dask cluster of this machine", ratio, "x", note=note)]
 

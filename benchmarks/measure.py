@@ -59,6 +59,16 @@ def spent() -> Iterator[Spent]:
     measured.cpu_s, measured.wall_s = time.process_time() - cpu, time.perf_counter() - wall
 
 
+@contextmanager
+def spent_by_children() -> Iterator[Spent]:
+    """Measure the wall time of a block, and the CPU time of the processes that end in it, theirs included."""
+    measured = Spent()
+    before, wall = os.times(), time.perf_counter()
+    yield measured
+    after, measured.wall_s = os.times(), time.perf_counter() - wall
+    measured.cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
+
+
 def median_of(repeats: int, work: Callable[[], float]) -> tuple[float, str]:
     """The median of several measurements, and their spread in words."""
     values = sorted(work() for _ in range(repeats))
@@ -78,9 +88,9 @@ def peak_mb() -> float:
     return int(line.split()[1]) * 1024 / 1e6
 
 
-def in_fresh_process(module: str, arguments: Sequence[str], timeout_s: float = 1800) -> str:
-    """Run a module of this package alone, one thread a library; its standard output."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+def in_fresh_process(module: str, arguments: Sequence[str], timeout_s: float = 1800, threads: int = 1) -> str:
+    """Run a module of this package alone, with so many threads a library; its standard output."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],
         env=environment,

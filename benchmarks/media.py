@@ -4,13 +4,22 @@ import contextlib
 import os
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 from benchmarks.measure import REPOSITORY
+from difffake.config import FacesConfig
 from difffake.errors import DataError, TruncatedVideoError
+from difffake.faces.crops import frame_to_crop
+from difffake.faces.extraction import extract_faces
+from difffake.faces.finder import build_face_finder
+from difffake.faces.records import FaceSet
 from difffake.video import probe, read_frames, sample_indices
 
 SAMPLE_VARIABLE = "DIFFFAKE_SAMPLE_DATA"
 _SUFFIXES = frozenset({".mp4", ".mov", ".mpg", ".avi"})
-_FOOTAGE = Path(".difffake/footage/FaceForensics++")
+FOOTAGE = Path(".difffake/footage/FaceForensics++")
+"""Of the demo, below the folder it was run in."""
 
 
 def sample_folder() -> Path:
@@ -25,7 +34,7 @@ def sample_videos(*folders: str) -> list[Path]:
         DataError: there is neither.
     """
     root = sample_folder()
-    places = [root / folder for folder in folders] if root.is_dir() else [REPOSITORY / _FOOTAGE, Path.cwd() / _FOOTAGE]
+    places = [root / folder for folder in folders] if root.is_dir() else [REPOSITORY / FOOTAGE, Path.cwd() / FOOTAGE]
     videos = sorted({path for place in places for path in place.rglob("*") if path.suffix.lower() in _SUFFIXES})
     if not videos:
         raise DataError(
@@ -33,6 +42,24 @@ def sample_videos(*folders: str) -> list[Path]:
             "`difffake demo` has not been run here"
         )
     return videos
+
+
+def sample_faces(crop_size_px: int, videos: int = 8, frames: int = 8) -> FaceSet:
+    """Faces of the first FaceForensics++ videos, as they are stored."""
+    cv2.setNumThreads(1)
+    config = FacesConfig(detector="blazeface", frames_per_video=frames, crop_size_px=crop_size_px)
+    finder = build_face_finder(config)
+    found = [
+        (str(video), face)
+        for video in sample_videos("FaceForensics++")[:videos]
+        for face in extract_faces(video, str(video), "benchmark", config, finder).faces
+    ]
+    return FaceSet(
+        face_ids=tuple(face.face_id for _, face in found),
+        video_keys=tuple(video for video, _ in found),
+        crops_jpeg=tuple(face.crop_jpeg for _, face in found),
+        landmarks_crop_px=np.stack([frame_to_crop(face.landmarks_px, face.crop_to_frame) for _, face in found]),
+    )
 
 
 def decode(video: Path, count: int) -> None:

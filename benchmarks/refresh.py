@@ -6,17 +6,22 @@ import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import pyarrow as pa
 
 from benchmarks.measure import Figure, in_fresh_process, peak_mb, spent
+from benchmarks.media import sample_videos
 from data_catalog.datasets import get_adapter
+from data_catalog.home import Home
 from data_catalog.inventory import take_inventory
 from data_catalog.lake import Lake
 from data_catalog.schemas import TABLES, TableName
 from data_catalog.storage import Folder
-from difffake.config import DatasetSpec
+from difffake.config import DatasetSpec, FacesConfig
+from difffake.faces.extraction import extract_faces
+from tasks.faces import PendingVideo, cached_finder, extract_shard
 
 VIDEOS = 100_000
 _PER_FOLDER = 1000
@@ -24,16 +29,28 @@ _EXTRACTION = "benchmark"
 
 
 def run() -> list[Figure]:
-    """Time and memory of a scan that finds nothing new, of its diff, and of the plan of what is to be extracted."""
-    with tempfile.TemporaryDirectory(prefix="difffake-benchmark-") as folder:
-        in_fresh_process("benchmarks.refresh", ["make", folder, str(VIDEOS)])
-        measured = json.loads(in_fresh_process("benchmarks.refresh", ["measure", folder]))
+    """A scan that finds nothing new, its diff, the plan of what is to be extracted; and a refresh of one new video."""
+    measured = at_size(VIDEOS)
     note = f"{VIDEOS:,} files, nothing new; {measured['present']:,} videos found"
     return [
+        Figure(
+            "refresh of one new video, beyond extracting it",
+            measured["one_new_s"] - measured["extract_s"],
+            "s",
+            bar=20,
+            note=f"{VIDEOS:,} videos known; extracting it takes {measured['extract_s']:.2f} s",
+        ),
         Figure("scan and diff", measured["scan_s"], "s", bar=20, note=note),
         Figure("its memory", measured["scan_mb"], "MB", bar=1000, note="of the whole process"),
         Figure("plan of the extraction", measured["plan_s"], "s", note=f"{measured['pending']} videos pending"),
     ]
+
+
+def at_size(videos: int) -> dict[str, Any]:
+    """Every measurement of a lake of so many videos."""
+    with tempfile.TemporaryDirectory(prefix="difffake-benchmark-") as folder:
+        in_fresh_process("benchmarks.refresh", ["make", folder, str(videos)])
+        return dict(json.loads(in_fresh_process("benchmarks.refresh", ["measure", folder])))
 
 
 def _make(folder: Path, count: int) -> None:
@@ -85,7 +102,10 @@ def _measure(folder: Path) -> None:
     with spent() as plan:
         roles = lake.query("list_present", {"datasets": ["big"]})
         pending = lake.query("pending_extractions", {"extraction": _EXTRACTION}, {"roles": roles})
+    one_new_s, extract_s = _one_new(folder, lake, spec)
     facts = {
+        "one_new_s": one_new_s,
+        "extract_s": extract_s,
         "scan_s": scan.wall_s,
         "scan_mb": scan_mb,
         "plan_s": plan.wall_s,
@@ -93,6 +113,24 @@ def _measure(folder: Path) -> None:
         "pending": pending.num_rows,
     }
     sys.stdout.write(json.dumps(facts))
+
+
+def _one_new(folder: Path, lake: Lake, spec: DatasetSpec) -> tuple[float, float]:
+    """Wall seconds of scan, plan, extraction and commit when one video was added, and of its extraction alone."""
+    video = sample_videos("FaceForensics++")[0]
+    copyfile(video, folder / "videos" / "real" / "part0000" / "added.mp4")
+    faces = FacesConfig(detector="blazeface", frames_per_video=40)
+    finder = cached_finder(faces)
+    with spent() as extraction:
+        extract_faces(video, "content", "extraction", faces, finder)
+    with spent() as refresh:
+        inventory = take_inventory(lake, spec, workers=os.cpu_count() or 1)
+        roles = lake.query("list_present", {"datasets": ["big"]})
+        (row,) = lake.query("pending_extractions", {"extraction": _EXTRACTION}, {"roles": roles}).to_pylist()
+        extract_shard.fn(Home(folder, str(lake.folder)), faces, _EXTRACTION, (PendingVideo(**row),))
+    if inventory.added != 1:
+        raise RuntimeError(f"one video was added, and the scan says {inventory.added}")
+    return refresh.wall_s, extraction.wall_s
 
 
 if __name__ == "__main__":

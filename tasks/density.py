@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -31,7 +32,7 @@ def fit(experiment: Experiment, extraction: str, embeddings: StageRecord, pairs:
     roles = config.density.fit_on
     faces = of_roles(experiment.usable_faces(extraction), roles)
     folds = _held_out_folds(experiment, faces)
-    selected = pairs_of_roles(experiment, pairs, extraction, roles)
+    faces, selected = _at_most(experiment, faces, pairs_of_roles(experiment, pairs, extraction, roles))
     inputs = {
         "backbone": embeddings.fingerprint,
         "learnt_from": digest_of_judged(experiment, faces, selected),
@@ -94,6 +95,25 @@ def _fit(experiment: Experiment, embeddings: StageRecord, faces: pa.Table, pairs
     config = experiment.config
     vectors = read_vectors(experiment, embeddings.fingerprint, faces, pairs)
     return build_density(config.density, config.seed).fit(vectors.values)
+
+
+def _at_most(experiment: Experiment, faces: pa.Table, pairs: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """As many pairs, or faces where those are judged singly, as the density may learn from; drawn by their names."""
+    config = experiment.config
+    most = config.density.max_vectors
+    if config.density.features == "embedding":
+        return _drawn(faces, ("role", "face_id"), most, config.seed), pairs
+    return faces, _drawn(pairs, ("base_id", "partner_id"), most, config.seed)
+
+
+def _drawn(rows: pa.Table, names: tuple[str, str], most: int, seed: int) -> pa.Table:
+    if rows.num_rows <= most:
+        return rows
+    logger.info("%-12s learns from %d of %d, density.max_vectors", STAGE, most, rows.num_rows)
+    keys = zip(*(rows[name].to_pylist() for name in names), strict=True)
+    ranks = np.array([derive_seed(seed, "density", *key) for key in keys])
+    # In the order they were in: which are drawn depends on no other.
+    return rows.take(pa.array(np.sort(np.argsort(ranks, kind="stable")[:most])))
 
 
 def _held_out_folds(experiment: Experiment, faces: pa.Table) -> dict[str, int]:

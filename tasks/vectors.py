@@ -6,10 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data_catalog.faces import EmbeddedFaces, read_embeddings
 from difffake.differential.combination import differences, single
 from tasks.experiment import Experiment
+
+_VIDEOS_AT_ONCE = 1000
 
 Groups = dict[tuple[str, int], list[tuple[str, ...]]]
 
@@ -29,15 +32,20 @@ class VideoVectors:
 
 def read_vectors(experiment: Experiment, backbone: str, faces: pa.Table, pairs: pa.Table) -> VideoVectors:
     """One vector a pair, or a face where the density is fitted on single embeddings; people in order, at least one."""
-    config = experiment.config.density
-    if config.features == "embedding":
-        groups = group(faces, "face_id")
-        embedded = read_embeddings(experiment.lake, backbone, faces["video_sha256"].to_pylist())
-    else:
-        groups = group(pairs, "base_id", "partner_id")
-        embedded = read_embeddings(experiment.lake, backbone, contents_of(pairs))
-    video_keys = [video_key for (video_key, _), members in groups.items() for _ in members]
-    return VideoVectors(np.concatenate(list(_vectors(experiment, embedded, groups))), np.array(video_keys))
+    are_single = experiment.config.density.features == "embedding"
+    rows, names = (faces, ("face_id",)) if are_single else (pairs, ("base_id", "partner_id"))
+    every_key = sorted(set(rows["video_key"].to_pylist()))
+    values: list[npt.NDArray[np.float64]] = []
+    video_keys: list[str] = []
+    # The vectors must fit into memory, the embeddings they are made of need not.
+    for start in range(0, len(every_key), _VIDEOS_AT_ONCE):
+        some = pa.array(every_key[start : start + _VIDEOS_AT_ONCE])
+        part = rows.filter(pc.is_in(rows["video_key"], some))
+        contents = part["video_sha256"].to_pylist() if are_single else contents_of(part)
+        groups = group(part, *names)
+        values += _vectors(experiment, read_embeddings(experiment.lake, backbone, contents), groups)
+        video_keys += [video_key for (video_key, _), members in groups.items() for _ in members]
+    return VideoVectors(np.concatenate(values), np.array(video_keys))
 
 
 def contents_of(pairs: pa.Table) -> list[str]:

@@ -13,6 +13,7 @@ from difffake.detector import Detector
 from difffake.differential.combination import combine, single
 from difffake.differential.density import build_density
 from difffake.errors import DataError, DensityError
+from tasks import vectors
 from tasks.calibration import STAGE as DETECTOR_STAGE
 from tasks.calibration import calibrate
 from tasks.density import fit, load_densities
@@ -233,3 +234,36 @@ def test_too_few_pairs_for_the_density_are_refused_before_the_network_is_trained
         check_pairs.fn(experiment, EXTRACTION, pairs)
     # Of single faces there are twice as many.
     check_pairs.fn(with_settings(experiment, density={"features": "embedding"}), EXTRACTION, pairs)
+
+
+def test_more_pairs_than_the_density_may_learn_from_are_drawn_by_their_names(tmp_path: Path) -> None:
+    experiment = experiment_of(tmp_path, real_videos() + fake_videos())
+    pairs = result(draw.fn(experiment, EXTRACTION))
+    there = read_pairs(experiment, pairs.fingerprint, EXTRACTION).to_pylist()
+    count = sum(row["role"] == "density" for row in there)
+
+    def fitted(**density: int) -> StageRecord:
+        return result(fit.fn(with_settings(experiment, density=density), EXTRACTION, EMBEDDINGS, pairs))
+
+    whole = fitted()
+    assert whole.facts["vectors"] == count
+    # A bound that binds nothing is no other density.
+    assert fitted(max_vectors=count).fingerprint == whole.fingerprint
+    some = fitted(max_vectors=count - 5)
+    assert some.fingerprint != whole.fingerprint
+    assert some.facts["vectors"] == count - 5
+    fewer = fitted(max_vectors=count - 6)
+    assert fewer.fingerprint not in (some.fingerprint, whole.fingerprint)
+
+
+def test_vectors_read_in_parts_are_those_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = experiment_of(tmp_path, real_videos(), pairs={"relation": "reference", "references": 2})
+    pairs = result(draw.fn(experiment, EXTRACTION))
+    rows = read_pairs(experiment, pairs.fingerprint, EXTRACTION)
+    faces = experiment.usable_faces(EXTRACTION)
+    whole = vectors.read_vectors(experiment, EMBEDDINGS.fingerprint, faces, rows)
+    assert len(set(whole.video_keys.tolist())) > 7
+    monkeypatch.setattr(vectors, "_VIDEOS_AT_ONCE", 7)
+    parts = vectors.read_vectors(experiment, EMBEDDINGS.fingerprint, faces, rows)
+    np.testing.assert_array_equal(parts.values, whole.values)
+    np.testing.assert_array_equal(parts.video_keys, whole.video_keys)

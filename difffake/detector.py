@@ -253,7 +253,7 @@ class Detector:
         if people and found.faces and not self.settings.compares_videos:
             # Of several people the one the references look most like.
             person = people[0] if apart is None else min(people, key=lambda one: apart[_track(one)].mean)
-            comparison = self._compare(person, found.faces, where)
+            comparison = self._compare(person, content, found.faces, where)
             comparison = replace(comparison, distance=None if apart is None else apart[comparison.person].largest)
         cautions: list[str] = []
         if scored.status == "scored":
@@ -368,11 +368,15 @@ class Detector:
         return PersonExamination(examined, faces, embedded.features)
 
     def _compare(
-        self, judged: PersonExamination, references: Mapping[str, Sequence[FaceRecord]], device: torch.device
+        self,
+        judged: PersonExamination,
+        judged_content: str,
+        references: Mapping[str, Sequence[FaceRecord]],
+        device: torch.device,
     ) -> ReferenceComparison:
         """The judged person against the references; see `rank_among_files`."""
-        names: dict[str, list[str]] = {"": list(judged.examination.face_ids)}
-        features = {"": judged.features}
+        names: dict[str, list[str]] = {judged_content: list(judged.examination.face_ids)}
+        features = {judged_content: judged.features}
         for content, faces in references.items():
             names[content] = [face.face_id for face in faces]
             features[content] = self._embed(faces, device).features
@@ -380,7 +384,11 @@ class Detector:
         stacked = np.vstack([features[content] for content in names])
         settings = self.settings
         rank = rank_among_files(
-            names, "", settings.pairs, settings.seed, lambda pairs: self.log_likelihood(everyone, stacked, pairs)
+            names,
+            judged_content,
+            settings.pairs,
+            settings.seed,
+            lambda pairs: self.log_likelihood(everyone, stacked, pairs),
         )
         return ReferenceComparison(rank.score, rank.p_value, len(references), rank.pairs, _track(judged))
 

@@ -26,6 +26,7 @@ from difffake.errors import DataError
 
 ROLES: tuple[Role, ...] = get_args(Role)
 PROGRESS_EVERY_S = 10.0
+_ROWS_AT_ONCE = 65_536
 
 
 class StageRecord(BaseModel):
@@ -151,10 +152,15 @@ def of_roles(rows: pa.Table, roles: Sequence[str]) -> pa.Table:
     return pa.concat_tables([of_role(rows, role) for role in roles])
 
 
+def values_of(rows: pa.Table, *columns: str) -> Iterator[tuple[Any, ...]]:
+    """The values of some columns, row by row; a million rows are not a million dictionaries at once."""
+    for batch in rows.select(columns).to_batches(_ROWS_AT_ONCE):
+        yield from zip(*(batch.column(number).to_pylist() for number in range(len(columns))), strict=True)
+
+
 def digest_faces(faces: pa.Table) -> str:
     """The digest of a selection of faces: of what they show, whatever their videos are called."""
-    rows = zip(faces["role"].to_pylist(), faces["face_id"].to_pylist(), strict=True)
-    return digest_names(f"{role} {face_id}" for role, face_id in rows)
+    return digest_names(" ".join(names) for names in values_of(faces, "role", "face_id"))
 
 
 @contextmanager

@@ -13,11 +13,12 @@ from data_catalog.fingerprints import digest_names, fingerprint
 from data_catalog.references import list_references
 from data_catalog.schemas import TableName
 from difffake.differential.density import build_density
-from difffake.differential.pairs import STAGE_VERSION
+from difffake.differential.pairs import ACROSS_VERSION, STAGE_VERSION
 from difffake.errors import DataError
-from tasks.experiment import ROLES, Experiment, StageRecord, digest_faces, of_role, stage_task
+from tasks.experiment import ROLES, Experiment, StageRecord, digest_faces, of_role, stage_task, values_of
 
 STAGE = "pairs"
+_NAMES = ("role", "base_id", "partner_id")
 
 
 @stage_task(STAGE)
@@ -26,7 +27,8 @@ def draw(experiment: Experiment, extraction: str) -> StageRecord:
     config = experiment.config
     usable = experiment.usable_faces(extraction)
     eligible = _eligible(experiment, usable) if config.pairs.is_across_videos else None
-    name = fingerprint(STAGE, STAGE_VERSION, config.pairs, {"seed": config.seed} | _digest_of(eligible, extraction))
+    version = (STAGE_VERSION, ACROSS_VERSION) if config.pairs.is_across_videos else STAGE_VERSION
+    name = fingerprint(STAGE, version, config.pairs, {"seed": config.seed} | _digest_of(eligible, extraction))
     if STAGE in experiment.force:
         experiment.lake.delete(TableName.PAIRS, {"pair_set": [name, *(f"{name}/{role}" for role in ROLES)]})
     if eligible is None:
@@ -40,7 +42,7 @@ def draw(experiment: Experiment, extraction: str) -> StageRecord:
     return StageRecord(
         stage=STAGE,
         fingerprint=name,
-        digest=digest_names(f"{row['role']} {row['base_id']} {row['partner_id']}" for row in pairs.to_pylist()),
+        digest=digest_names(" ".join(names) for names in values_of(pairs, *_NAMES)),
         reused=added == 0,
         summary=_summary(by_role, unpaired, added),
         facts={"pairs": pairs.num_rows, "by_role": by_role, "videos_without_pairs": unpaired},
@@ -88,7 +90,7 @@ def digest_of_judged(experiment: Experiment, faces: pa.Table, pairs: pa.Table) -
     """Names what is judged of some roles: their pairs, or their faces where those are judged singly."""
     if experiment.config.density.features == "embedding":
         return digest_faces(faces)
-    return digest_names(f"{row['role']} {row['base_id']} {row['partner_id']}" for row in pairs.to_pylist())
+    return digest_names(" ".join(names) for names in values_of(pairs, *_NAMES))
 
 
 def _draw_within(experiment: Experiment, name: str, usable: pa.Table) -> pa.Table:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from data_catalog.faces import EmbeddedFaces, read_embeddings
 from difffake.differential.combination import differences, single
-from tasks.experiment import Experiment
+from tasks.experiment import Experiment, values_of
 
 _VIDEOS_AT_ONCE = 1000
 
@@ -56,8 +56,8 @@ def contents_of(pairs: pa.Table) -> list[str]:
 def group(rows: pa.Table, *columns: str) -> Groups:
     """The values of some columns, by video and person, in the order of both."""
     grouped: Groups = {}
-    for row in rows.select(["video_key", "track_id", *columns]).to_pylist():
-        grouped.setdefault((row["video_key"], row["track_id"]), []).append(tuple(row[column] for column in columns))
+    for video_key, track_id, *values in values_of(rows, "video_key", "track_id", *columns):
+        grouped.setdefault((video_key, track_id), []).append(tuple(values))
     return dict(sorted(grouped.items()))
 
 

@@ -14,6 +14,9 @@ from difffake.errors import DataError
 STAGE_VERSION = 1
 """Enters the fingerprint of the pairs: bump it, and change the SQL, when output changes."""
 
+ACROSS_VERSION = 2
+"""The same of pairs across videos alone. 2: one digest a pair, no longer one for each face it could have been."""
+
 Pair = tuple[str, str]
 
 
@@ -67,8 +70,9 @@ def draw_pairs_across(
         raise DataError("pairs.relation is same_video: its pairs are drawn within a video, by draw_pairs")
     _refuse_doubles([*face_ids, *(face_id for faces in others.values() for face_id in faces)])
     seen = [content for content, faces in others.items() if faces]
+    faces = {content: sorted(others[content]) for content in seen}
     return sorted(
-        (base, _draw_partner(base, others[content], seed))
+        (base, faces[content][_random_number(f"{seed}/{base}/{content}") % len(faces[content])])
         for base in face_ids
         for content in _draw_videos(base, seen, config, seed)
     )
@@ -94,6 +98,11 @@ def _draw_partner(base: str, pool: Sequence[str], seed: int) -> str:
 
 def _random_rank(text: str) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _random_number(text: str) -> int:
+    """DuckDB's md5_number."""
+    return int.from_bytes(hashlib.md5(text.encode(), usedforsecurity=False).digest(), "little")
 
 
 def _refuse_doubles(face_ids: Sequence[str]) -> None:

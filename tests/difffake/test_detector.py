@@ -341,7 +341,7 @@ def test_a_real_video_is_as_seldom_far_from_its_references_as_the_p_value_says(d
         score = VideoScore("scored", score=0.0, track_id=0)
         names = [face.face_id for face in files[judged]]
         person = PersonExamination(Examination(score, (), np.empty(0), names, None), files[judged], features)
-        compared = judge._compare(person, {name: files[name] for name in references}, torch.device("cpu"))
+        compared = judge._compare(person, judged, {name: files[name] for name in references}, torch.device("cpu"))
         assert compared.pairs == 3 * count
         smallest += compared.p_value == 1 / (count + 1)
     low, high = binom.interval(0.9999, draws, 1 / (count + 1))

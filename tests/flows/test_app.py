@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.request import urlopen
@@ -36,7 +37,11 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = (folder / "app.log").open("wb")
     settings = {"DIFFFAKE_SERVE_MAX_DURATION_S": "5", "GRADIO_TEMP_DIR": str(folder / "uploads")}
     command = [*PROGRAM, "app", "--model", str(model), "--port", str(port), "--device", "cpu"]
-    app = subprocess.Popen(command, cwd=REPOSITORY, env=os.environ | settings, stdout=log, stderr=log)
+    # What a shell without job control starts is deaf to Ctrl-C, and so would be all that these tests start.
+    hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    app = subprocess.Popen(
+        command, cwd=REPOSITORY, env=os.environ | settings, stdout=log, stderr=log, preexec_fn=hear
+    )  # fmt: skip
     place = f"http://127.0.0.1:{port}/"
     try:
         for _ in range(240):

@@ -92,7 +92,13 @@ def _of_scoring(videos: int) -> dict[str, float]:
         lake = Lake(folder)
         lake.create()
         lake.append_missing(TableName.EXTRACTION_LOG, pa.table(log).cast(TABLES[TableName.EXTRACTION_LOG].schema))
-        rest = {name: pa.nulls(videos - 1, schema.field(name).type) for name in schema.names if name not in scored}
+        rest = {
+            field.name: pa.nulls(videos - 1, field.type)
+            if field.nullable
+            else pa.array([0] * (videos - 1)).cast(field.type)
+            for field in schema
+            if field.name not in scored
+        }
         lake.upsert(TableName.SCORES, pa.table(scored | rest).select(schema.names).cast(schema))
         roles = pa.table({"video_key": log["video_key"], "sha256": contents})
         with spent() as measured:
@@ -128,6 +134,10 @@ def draw(curves: dict[str, Curve]) -> Picture:
 
 if __name__ == "__main__":
     if sys.argv[1].endswith(".png"):
-        draw(_curves()).savefig(Path(sys.argv[1]), dpi=150)
+        measured = _curves()
+        draw(measured).savefig(Path(sys.argv[1]), dpi=150)
+        for name, curve in measured.items():
+            for figure in _figures(name, curve):
+                sys.stdout.write(f"{figure.what}: {figure.value:.2f} ({figure.note})\n")
     else:
         sys.stdout.write(json.dumps(_STAGES[sys.argv[1]][1](int(sys.argv[2]))))

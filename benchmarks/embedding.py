@@ -9,12 +9,12 @@ import torch
 
 from benchmarks.measure import Figure, median_of
 from benchmarks.media import sample_faces
-from difffake.backbone.device import resolve_device
+from difffake.backbone.device import resolve_device, resolve_embed_batch
 from difffake.backbone.embed import embed_crops, embed_images
 from difffake.backbone.embedder import build_backbone
 from difffake.config import BackboneConfig
 
-_BATCHES = (8, 16, 32, 64)
+_BATCHES = (4, 8, 16, 32, 64)
 _REPEATS = 5
 _ON_CPU = BackboneConfig(
     model="tf_efficientnet_lite0", pretrained="wheel", normalisation="pretrained", input_size_px=224, device="cpu"
@@ -39,14 +39,15 @@ def run() -> list[Figure]:
             lambda: [embed_images(backbone, pictures[start : start + batch]) for start in range(0, len(crops), batch)]
         )
 
+    batch_size = resolve_embed_batch(config, device)
     for batch in _BATCHES:
         forward(batch)
     best = min(_BATCHES, key=lambda batch: min(forward(batch) for _ in range(_REPEATS)))
     ratio, spread = median_of(
-        _REPEATS, lambda: _seconds(lambda: embed_crops(backbone, crops, config.embed_batch, device)) / forward(best)
+        _REPEATS, lambda: _seconds(lambda: embed_crops(backbone, crops, batch_size, device)) / forward(best)
     )
     speed, _ = median_of(_REPEATS, lambda: len(crops) / _seconds(
-        lambda: embed_crops(backbone, crops, config.embed_batch, device)
+        lambda: embed_crops(backbone, crops, batch_size, device)
     ))  # fmt: skip
     where = f"{config.model} at {size_px} px, {device.type}"
     note = f"[floor: forward passes on pictures in memory, {best} at once] {spread}"

@@ -16,7 +16,7 @@ from data_catalog.fingerprints import fingerprint
 from data_catalog.home import Home
 from data_catalog.schemas import TABLES, TableName
 from difffake.backbone.checkpoints import load_weights
-from difffake.backbone.device import resolve_device
+from difffake.backbone.device import resolve_device, resolve_embed_batch
 from difffake.backbone.embed import Embeddings, embed_crops
 from difffake.backbone.embedder import STAGE_VERSION, Backbone
 from difffake.config import BackboneConfig
@@ -98,7 +98,8 @@ def embed_shard(home: Home, config: BackboneConfig, network: EmbeddingNetwork, s
     columns = {"face_id": shard.face_ids, "video_sha256": shard.contents, "video_key": shard.contents}
     faces = read_face_set(home.lake, pa.table({name: pa.array(values) for name, values in columns.items()}))
     with gpu_slot(device):
-        embedded = embed_crops(_loaded(network.weights), faces.crops_jpeg, config.embed_batch, device)
+        batch = resolve_embed_batch(config, device)
+        embedded = embed_crops(_loaded(network.weights), faces.crops_jpeg, batch, device)
     home.lake.append_missing(TableName.EMBEDDINGS, _rows(shard, network.name, embedded))
     return len(shard.face_ids)
 

@@ -9,6 +9,7 @@ from difffake.config import BackboneConfig
 from difffake.errors import ConfigError
 
 _MOST_AUTO_LOADERS = 12
+_CROPS_ON_GPU, _CROPS_ON_CPU = 64, 4
 
 
 def resolve_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
@@ -56,6 +57,13 @@ def resolve_loader_workers(config: BackboneConfig, device: torch.device, process
     if device.type == "cpu":
         return 0
     return max(1, min(_MOST_AUTO_LOADERS, len(os.sched_getaffinity(0)) // processes - 1))
+
+
+def resolve_embed_batch(config: BackboneConfig, device: torch.device) -> int:
+    """How many crops go through the network at once; auto: a GPU wants many, a CPU's caches hold the layers of few."""
+    if config.embed_batch != "auto":
+        return config.embed_batch
+    return _CROPS_ON_CPU if device.type == "cpu" else _CROPS_ON_GPU
 
 
 def uses_bf16(config: BackboneConfig, device: torch.device) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from difffake.backbone.data import Batch, Images, Labels
-from difffake.backbone.device import uses_bf16
+from difffake.backbone.device import resolve_embed_batch, uses_bf16
 from difffake.backbone.embed import features_and_fake_probability
 from difffake.backbone.embedder import Backbone
 from difffake.backbone.sam import SharpnessAwareMinimisation
@@ -94,6 +94,7 @@ class EpochRunner:
         self._config = config
         self._bf16 = uses_bf16(config, backbone.device)
         self._seed = seed
+        self._embed_batch = resolve_embed_batch(config, backbone.device)
 
     def run(self, epoch: int, epochs: int, on_step: Callable[[int, int], None] | None) -> EpochRecord:
         """Train through 1-based `epoch` of `epochs` and validate; `on_step` gets the steps done and those in all.
@@ -107,7 +108,7 @@ class EpochRunner:
         if epoch < epochs:
             self._batches.start(epoch + 1)
         self._require_finite_weights(epoch)
-        auc = validation_auc(self._backbone, *self._validation, self._config.embed_batch, self._team)
+        auc = validation_auc(self._backbone, *self._validation, self._embed_batch, self._team)
         return EpochRecord(
             epoch=epoch,
             train_loss=sums.loss / sums.images,

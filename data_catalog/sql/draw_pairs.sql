@@ -7,7 +7,7 @@ WITH ranked AS (
         face_id,
         row_number() OVER (
             PARTITION BY group_key
-            ORDER BY md5($seed::VARCHAR || '/pool/' || face_id), face_id
+            ORDER BY md5(concat($seed, '/pool/', face_id)), face_id
         ) AS pool_rank,
         count(*) OVER (PARTITION BY group_key) AS face_count
     FROM candidate_faces
@@ -30,7 +30,7 @@ SELECT
     bases.face_id AS base_id,
     arg_min(
         partners.face_id,
-        md5($seed::VARCHAR || '/' || bases.face_id || '/' || partners.face_id)
+        md5(concat($seed, '/', bases.face_id, '/', partners.face_id))
     ) AS partner_id
 FROM split AS bases
 INNER JOIN split AS partners

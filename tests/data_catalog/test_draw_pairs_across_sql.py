@@ -132,6 +132,25 @@ def test_query_equals_the_reference_rule(lake: Lake, relation: Relation, referen
     assert len(expected) > 20
 
 
+@pytest.mark.parametrize("relation", ["cross_video", "reference"])
+def test_the_remainder_of_128_bits_is_exact_whatever_the_number_of_faces(lake: Lake, relation: Relation) -> None:
+    faces = {f"V{count}": [f"V{count}-{n:04d}" for n in range(count)] for count in (5, 7, 40, 63, 640, 1009)}
+    usable = [
+        {"role": "density", "video_sha256": content, "track_id": 0, "face_id": face_id}
+        for content, members in faces.items() for face_id in members
+    ]  # fmt: skip
+    eligible = [
+        {"role": "density", "video_sha256": "V40", "reference_sha256": other} for other in faces if other != "V40"
+    ]
+    others = {content: members for content, members in faces.items() if content != "V40"}
+    parameters = {"seed": 3, "relation": relation, "references": 9}
+    rows = lake.query("draw_pairs_across", parameters, {"usable_faces": table(usable), "eligible": table(eligible)})
+
+    expected = draw_pairs_across(faces["V40"], others, PairsConfig(relation=relation, references=9), 3)
+    assert list(zip(rows["base_id"].to_pylist(), rows["partner_id"].to_pylist(), strict=True)) == expected
+    assert len(expected) == (40 if relation == "cross_video" else 200)
+
+
 def test_no_two_videos_of_one_person_are_refused_with_the_remedy(lake: Lake) -> None:
     one_each = [video("density", f"v{n}", f"V{n}", f"person{n}") for n in range(5)]
     enough = [row for row in ROLES if row["role"] in ("density", "calibration")]

@@ -25,6 +25,8 @@ from difffake.differential.density_mixture import FloorUnit, fit_mixture, need_o
 from difffake.errors import DensityError
 
 _LOWER = " or set density.subspace_dimensions lower"
+# Copies of all vectors take longer to allocate than to fill; in smaller blocks BLAS threads wait for each other.
+_ROWS_AT_ONCE = 1024
 
 
 @dataclass(eq=False)
@@ -190,10 +192,15 @@ def _require_dimensions(training: Vectors, subspace_dimensions: int) -> None:
 
 def split(pca: PCA, vectors: Vectors) -> tuple[Vectors, Vectors]:
     """(N, D) vectors to their (N, k) principal coordinates and the (N,) squared lengths of their residuals."""
-    centred = vectors - pca.mean_
-    coordinates = centred @ pca.components_.T
-    # Subtracted as vectors: a difference of squared lengths would cancel where the residual is small.
-    return coordinates, np.square(centred - coordinates @ pca.components_).sum(axis=1)
+    coordinates, residuals = np.empty((len(vectors), pca.n_components_)), np.empty(len(vectors))
+    for start in range(0, len(vectors), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        centred = vectors[rows] - pca.mean_
+        coordinates[rows] = centred @ pca.components_.T
+        # Subtracted as vectors: a difference of squared lengths would cancel where the residual is small.
+        centred -= coordinates[rows] @ pca.components_
+        residuals[rows] = np.einsum("nd,nd->n", centred, centred)
+    return coordinates, residuals
 
 
 def log_residual(residuals: Vectors, outside: int, variance: float) -> Vectors:

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.measure import REPOSITORY, Figure
@@ -63,7 +64,7 @@ def _print(figures: list[tuple[str, Figure]]) -> None:
     for name, figure in figures:
         bar = "" if figure.bar is None else f"{'≤' if figure.better == 'lower' else '≥'} {figure.bar:g}"
         met = {None: "", True: "yes", False: "[red]no[/red]"}[figure.is_met]
-        table.add_row(name, figure.what, f"{figure.value:.3g} {figure.unit}", bar, met, figure.note)
+        table.add_row(name, figure.what, f"{figure.value:.3g} {figure.unit}", bar, met, escape(figure.note))
     console.print(table)
 
 

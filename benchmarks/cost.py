@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.measure import Figure, in_fresh_process, spent
-from benchmarks.media import sample_videos
+from benchmarks.media import sample_sets
 from data_catalog.home import Home
 from data_catalog.schemas import TableName
 from difffake.backbone.checkpoints import save_weights
@@ -29,14 +29,13 @@ _NETWORKS = {
     "EfficientNet-B4, 224 px": BackboneConfig(pretrained="none", device="cpu"),
 }
 _EMBEDDED_VIDEOS = 4
-_SAMPLES = {"FaceForensics++ c23": "FaceForensics++", "DFDC": "DFDC"}
 
 
 def run() -> list[Figure]:
     """Costs a thousand videos, from those of the sample."""
     figures = []
-    for name, folder in _SAMPLES.items():
-        measured = json.loads(in_fresh_process("benchmarks.cost", [folder]))
+    for name in sample_sets():
+        measured = json.loads(in_fresh_process("benchmarks.cost", [name]))
         note = f"{measured['videos']} videos, {measured['faces'] / measured['videos']:.1f} faces a video; {name}"
         per_shard = RunnerConfig().videos_per_shard
         figures += [
@@ -54,13 +53,13 @@ def run() -> list[Figure]:
     return figures
 
 
-def _measure(folder: str) -> dict[str, Any]:
+def _measure(name: str) -> dict[str, Any]:
     torch.set_num_threads(1)
     extraction = extraction_fingerprint(_FACES, build_face_finder(_FACES))
     with tempfile.TemporaryDirectory(prefix="difffake-benchmark-") as place:
         home = Home(Path(place))
         home.create()
-        pending = list(_pending(folder))
+        pending = list(_pending(name))
         shards = [tuple(pending[start : start + 8]) for start in range(0, len(pending), 8)]
         with spent() as extracting:
             for shard in shards:
@@ -90,8 +89,8 @@ def _embedding(home: Home, config: BackboneConfig, names: list[dict[str, str]]) 
     return {"cpu_s": embedding.cpu_s, "faces": len(names), "bytes": _bytes_below(table) - before}
 
 
-def _pending(folder: str) -> Iterator[PendingVideo]:
-    for path in sample_videos(folder):
+def _pending(name: str) -> Iterator[PendingVideo]:
+    for path in sample_sets()[name]:
         stat = path.stat()
         content = sha256(path.read_bytes()).hexdigest()
         yield PendingVideo(path.stem, content, path.resolve().as_uri(), stat.st_size, stat.st_mtime_ns, "video")

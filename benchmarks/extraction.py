@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 
 from benchmarks.measure import Figure, in_fresh_process, median_of, peak_mb, resident_mb, spent
-from benchmarks.media import decode, sample_videos
+from benchmarks.media import decode, sample_sets, sample_videos
 from difffake.config import FacesConfig
 from difffake.faces.extraction import extract_faces
 from difffake.faces.finder import FaceFinder, build_face_finder
@@ -30,8 +30,7 @@ def run() -> list[Figure]:
 
 def _against_decoding() -> list[Figure]:
     figures = []
-    for name, folders in {"FaceForensics++ c23": ("FaceForensics++",), "DFDC": ("DFDC",)}.items():
-        videos = sample_videos(*folders)
+    for name, videos in sample_sets().items():
         decode(videos[0], _CONFIG.frames_per_video)
         _extract(videos[0])
         ratio, spread = median_of(_REPEATS, lambda videos=videos: _ratio(videos))

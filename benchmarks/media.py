@@ -44,6 +44,13 @@ def sample_videos(*folders: str) -> list[Path]:
     return videos
 
 
+def sample_sets() -> dict[str, list[Path]]:
+    """The videos that are measured apart, by what they are: two datasets of the sample, or the demo's footage."""
+    if not sample_folder().is_dir():
+        return {"the demo's footage": sample_videos()}
+    return {"FaceForensics++ c23": sample_videos("FaceForensics++"), "DFDC": sample_videos("DFDC")}
+
+
 def sample_faces(crop_size_px: int, videos: int = 8, frames: int = 8) -> FaceSet:
     """Faces of the first FaceForensics++ videos, as they are stored."""
     cv2.setNumThreads(1)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from benchmarks.measure import Figure, in_fresh_process, median_of, peak_mb, resident_mb, spent
-from benchmarks.media import decode, sample_videos
+from benchmarks.media import decode, sample_sets, sample_videos
 from difffake.backbone.checkpoints import save_weights
 from difffake.backbone.embed import embed_images
 from difffake.backbone.embedder import build_backbone
@@ -60,8 +60,7 @@ def _detector() -> Detector:
 def _against_floor() -> list[Figure]:
     detector = _detector()
     figures = []
-    for name, folders in {"FaceForensics++ c23": ("FaceForensics++",), "DFDC": ("DFDC",)}.items():
-        videos = sample_videos(*folders)
+    for name, videos in sample_sets().items():
         detector.score(videos[0], "cpu")
         ratio, spread = median_of(_REPEATS, lambda videos=videos: _ratio(detector, videos))
         note = f"[floor: decode the same frames and one forward pass a face] {len(videos)} videos, {spread}"

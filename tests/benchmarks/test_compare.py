@@ -49,6 +49,12 @@ def test_figures_only_one_measurement_has_are_shown(tmp_path: Path) -> None:
     assert "| b | old | 2 s | – |  |  |  |" in page
 
 
+def test_a_bar_is_met_on_its_better_side_and_at_itself() -> None:
+    assert Figure("informs", 3.0, "s").is_met is None
+    assert [Figure("lower", value, "s", bar=2.0).is_met for value in (1.0, 2.0, 3.0)] == [True, True, False]
+    assert [Figure("higher", value, "s", 2.0, "higher").is_met for value in (1.0, 2.0, 3.0)] == [False, True, True]
+
+
 @pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
 def test_the_exponent_is_that_of_the_last_step(power: float) -> None:
     curve = [(1000, 7.0), (10_000, 10_000**power), (100_000, 100_000**power)]

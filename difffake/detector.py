@@ -20,7 +20,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from difffake.backbone.checkpoints import load_weights
-from difffake.backbone.device import resolve_device
+from difffake.backbone.device import crops_at_once, resolve_device
 from difffake.backbone.embed import Embeddings as EmbeddedCrops
 from difffake.backbone.embed import embed_crops
 from difffake.backbone.embedder import Backbone
@@ -360,7 +360,8 @@ class Detector:
         others = {content: [face.face_id for face in members] for content, members in references.items()}
         pairs = draw_pairs_across(names, others, settings.pairs, settings.seed)
         drawn = {partner for _, partner in pairs}
-        partners = [face for members in references.values() for face in members if face.face_id in drawn]
+        # In one order, whatever that of the files is: what is embedded together differs in rounding.
+        partners = [face for _, members in sorted(references.items()) for face in members if face.face_id in drawn]
         embedded, compared = self._embed(faces, device), self._embed(partners, device)
         known = [face.face_id for face in partners], compared.features
         examined = self.examine_faces(names, embedded.features, embedded.fake_probability, pairs, known)
@@ -393,7 +394,7 @@ class Detector:
         return ReferenceComparison(rank.score, rank.p_value, len(references), rank.pairs, _track(judged))
 
     def _embed(self, faces: Sequence[FaceRecord], device: torch.device) -> EmbeddedCrops:
-        return embed_crops(self.backbone, [face.crop_jpeg for face in faces], max(len(faces), 1), device)
+        return embed_crops(self.backbone, [face.crop_jpeg for face in faces], crops_at_once(device), device)
 
     def _distances(self, people: Sequence[PersonExamination], found: References) -> dict[int, Distances] | None:
         """How far each judged person is from each reference; None without references or a recogniser."""

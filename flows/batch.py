@@ -24,6 +24,7 @@ from tasks.batch import (
     plan_scores,
     score_shard,
 )
+from tasks.cluster import check_cluster
 from tasks.experiment import Experiment, StageRecord, progress, result
 from tasks.faces import Scope
 from tasks.ingest import ingest
@@ -70,6 +71,7 @@ def score_batch(
     """
     place = Home(home, lake) if lake else Home(home)
     runner = RunnerConfig(workers=workers, dask_scheduler=dask_scheduler)
+    check_cluster(runner)
     experiment, detector = batch_experiment(find_detector(model, place), datasets, place, runner, weights)
     with place.lock():
         place.create()

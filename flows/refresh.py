@@ -16,6 +16,7 @@ from flows.extraction import extract
 from flows.hooks import HOOKS
 from tasks.announcements import announce_new_faces
 from tasks.checks import check_tables
+from tasks.cluster import check_cluster
 from tasks.data_report import DataReport, publish_data_report
 from tasks.experiment import Experiment, StageRecord, result
 from tasks.ingest import check_roles, ingest
@@ -91,8 +92,14 @@ def prepare(
     home: Path,
     lake: str | None,
 ) -> Experiment:
-    """The facts of a run from the parameters of a deployable flow."""
+    """The facts of a run from the parameters of a deployable flow.
+
+    Raises:
+        ConfigError: the configuration cannot be read, or wants what is not installed.
+        ServiceError: a Dask cluster is configured, and does not answer.
+    """
     logging.getLogger("difffake").setLevel(logging.INFO)
     config = load_config(config) if isinstance(config, Path) else config
+    check_cluster(config.runner)
     specs = tuple(datasets or config.datasets)
     return Experiment(config, Home(home, lake) if lake else Home(home), specs)

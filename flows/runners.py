@@ -1,22 +1,16 @@
 """Where mapped work runs: on this machine, or on a Dask cluster."""
 
 import os
-from importlib.util import find_spec
 from typing import Any
 
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
 from difffake.config import ClusterStage, RunnerConfig
-from difffake.errors import ConfigError
 from tasks.faces import prepare_worker
 
 
 def processes_or_cluster(config: RunnerConfig, stage: ClusterStage) -> TaskRunner[Any]:
-    """Single-threaded worker processes, one a core or as many as configured; or the cluster.
-
-    Raises:
-        ConfigError: a cluster is asked for, and the extra `dask` is not installed.
-    """
+    """Single-threaded worker processes, one a core or as many as configured; or the cluster."""
     workers = config.workers or os.cpu_count() or 1
     return _cluster(config, stage) or ProcessPoolTaskRunner(
         max_workers=workers, initializer=prepare_worker, initargs=(os.getpid(),)
@@ -24,11 +18,7 @@ def processes_or_cluster(config: RunnerConfig, stage: ClusterStage) -> TaskRunne
 
 
 def here_or_cluster(config: RunnerConfig, stage: ClusterStage) -> TaskRunner[Any]:
-    """This process, one piece of work after the other, for what uses every core or the GPU by itself; or the cluster.
-
-    Raises:
-        ConfigError: a cluster is asked for, and the extra `dask` is not installed.
-    """
+    """This process, one piece after the other, for what uses every core or the GPU by itself; or the cluster."""
     return _cluster(config, stage) or ThreadPoolTaskRunner(max_workers=1)
 
 
@@ -36,8 +26,7 @@ def _cluster(config: RunnerConfig, stage: ClusterStage) -> TaskRunner[Any] | Non
     address = config.scheduler_for(stage)
     if address is None:
         return None
-    if find_spec("prefect_dask") is None:
-        raise ConfigError("runner.dask_scheduler wants the extra dask: uv sync --extra dask")
+    # Imported here: the extra dask is installed where a cluster is configured; `check_cluster` has looked.
     from prefect_dask import DaskTaskRunner
 
     return DaskTaskRunner(address=address)

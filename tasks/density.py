@@ -112,7 +112,7 @@ def _drawn(rows: pa.Table, names: tuple[str, str], most: int, seed: int) -> pa.T
     logger.info("%-12s learns from %d of %d, density.max_vectors", STAGE, most, rows.num_rows)
     keys = zip(*(rows[name].to_pylist() for name in names), strict=True)
     ranks = np.array([derive_seed(seed, "density", *key) for key in keys])
-    # In the order they were in: which are drawn depends on no other.
+    # A pair that is drawn stays drawn, unless others of lower rank come; in the order they were in.
     return rows.take(pa.array(np.sort(np.argsort(ranks, kind="stable")[:most])))
 
 

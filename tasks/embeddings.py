@@ -25,7 +25,8 @@ from tasks.experiment import Experiment, StageRecord, digest_faces, stage_task
 from tasks.gpu import gpu_slot
 
 STAGE = "embeddings"
-_MOST_FACES = 2048
+# Committed together: seconds of work, after which progress is seen and Ctrl-C heard.
+_MOST_FACES = {"cpu": 256, "cuda": 2048}
 _SHARDS_PER_WORKER = 4
 
 
@@ -77,7 +78,8 @@ def plan_embeddings(experiment: Experiment, extraction: str, backbone: StageReco
     face_ids, contents = pending["face_id"].to_pylist(), pending["video_sha256"].to_pylist()
     is_shared_out = runner.scheduler_for(STAGE) is not None
     workers = runner.workers or os.cpu_count() or 1
-    size = min(_MOST_FACES, -(-len(face_ids) // (workers * _SHARDS_PER_WORKER))) if is_shared_out else _MOST_FACES
+    most = _MOST_FACES["cuda" if is_shared_out else resolve_device(experiment.config.backbone.device).type]
+    size = min(most, -(-len(face_ids) // (workers * _SHARDS_PER_WORKER))) if is_shared_out else most
     shards = tuple(
         EmbeddingShard(tuple(face_ids[start : start + size]), tuple(contents[start : start + size]))
         for start in range(0, len(face_ids), size)
@@ -99,7 +101,7 @@ def embed_shard(home: Home, config: BackboneConfig, network: EmbeddingNetwork, s
     faces = read_face_set(home.lake, pa.table({name: pa.array(values) for name, values in columns.items()}))
     with gpu_slot(device):
         batch = resolve_embed_batch(config, device)
-        embedded = embed_crops(_loaded(network.weights), faces.crops_jpeg, batch, device)
+        embedded = embed_crops(_loaded(network), faces.crops_jpeg, batch, device)
     home.lake.append_missing(TableName.EMBEDDINGS, _rows(shard, network.name, embedded))
     return len(shard.face_ids)
 
@@ -120,9 +122,9 @@ def conclude_embeddings(experiment: Experiment, extraction: str, plan: Embedding
 
 
 @lru_cache(maxsize=1)
-def _loaded(weights: Path) -> Backbone:
-    """Once a process, not once a shard."""
-    return load_weights(weights)
+def _loaded(network: EmbeddingNetwork) -> Backbone:
+    """Once a process, not once a shard; another network, under another name, may come to lie in the same file."""
+    return load_weights(network.weights)
 
 
 def _rows(shard: EmbeddingShard, name: str, embedded: Embeddings) -> pa.Table:

@@ -136,7 +136,7 @@ def extract_video(
     """The outcome for the content that was scanned; None where the file is no longer that content, or is not there.
 
     Raises:
-        DataError: the store, which had it when it was scanned, refuses it.
+        DataError: the store, which had it when it was scanned, does not give it now.
     """
     try:
         if _has_moved_on(video):
@@ -148,10 +148,13 @@ def extract_video(
         # What could not be read when it was scanned has no content that an outcome could be wrong about.
         if is_unread(video.sha256):
             return Extraction("unreadable", describe_error(error), 0)
-        if isinstance(error, PermissionError) and not is_local(video.uri):
-            # It would refuse all others too: credentials expire in long runs.
-            raise DataError(f"the store refuses {video.uri}: {describe_error(error)}") from error
-        return None
+        if is_local(video.uri) or isinstance(error, FileNotFoundError):
+            return None
+        # It would refuse all others too: credentials expire in long runs, and stores have many words for that.
+        raise DataError(
+            f"the store does not give {video.uri} ({describe_error(error)}): look at the credentials of this process "
+            "and at the store"
+        ) from error
 
 
 def _has_moved_on(video: PendingVideo) -> bool:

@@ -23,9 +23,10 @@ from difffake.errors import DiffFakeError
 
 _OWN = ("flows", "tasks", "data_catalog", "difffake")
 _ADVICE = (
-    (("ExpiredToken", "TokenExpired", "RequestExpired", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoCredential"),
+    (("ExpiredToken", "TokenExpired", "RequestExpired", "token has expired", "InvalidAccessKeyId",
+      "SignatureDoesNotMatch", "NoCredential", "Unable to locate credentials"),
      "The storage refuses the credentials: renew them in the environment of the worker, then run again."),
-    (("AccessDenied", "403 Forbidden", "PermissionDenied"),
+    (("AccessDenied", "Forbidden", "PermissionDenied"),
      "The storage knows the credentials and forbids the access: grant it, then run again."),
     (("database is locked",),
      "Another process holds the SQLite database for long. Run again; a team puts both servers on PostgreSQL "

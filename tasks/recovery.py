@@ -28,7 +28,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
 from data_catalog.home import DEFAULT_HOME, Home
-from tasks.services import birth_of, worker_name
+from tasks.services import birth_of, is_alive, known, worker_name
 
 MOST_ATTEMPTS = 3
 _ATTEMPT = "attempt-"
@@ -60,14 +60,13 @@ def take_up_lost_runs(home: Home) -> list[str]:
             text = f"its process on {host} ended without a word (killed, out of memory, machine off)"
             told.append(_start_anew(client, run, text))
             note.unlink(missing_ok=True)
-        for run in _never_begun(client):
+        for run in _never_begun(client, home):
             told.append(_start_anew(client, run, f"the worker on {host} ended before it could begin"))
     return told
 
 
 def _start_anew(client: SyncPrefectClient, run: FlowRun, text: str) -> str:
     attempt = _attempt_of(run)
-    client.set_flow_run_state(run.id, Crashed(message=text), force=True)
     if run.deployment_id is None or attempt >= MOST_ATTEMPTS:
         outcome = f"given up after {attempt} attempts: see its log on the server"
     else:
@@ -79,6 +78,8 @@ def _start_anew(client: SyncPrefectClient, run: FlowRun, text: str) -> str:
             idempotency_key=f"after-{run.id}",
         )
         outcome = f"started anew as {again.name}"
+    # Last: cut short before this, the run is still found, and has no second successor.
+    client.set_flow_run_state(run.id, Crashed(message=text), force=True)
     told = f"{run.name}: {text}; {outcome}"
     logger.warning("%-8s %s", "recovery", told)
     return told
@@ -113,15 +114,30 @@ def _lost(client: SyncPrefectClient, home: Home) -> Iterator[tuple[Path, FlowRun
         yield note, run
 
 
-def _never_begun(client: SyncPrefectClient) -> Iterator[FlowRun]:
-    """Runs that wait for a worker of this machine's name, which is not running now, and for no process of its."""
+def _never_begun(client: SyncPrefectClient, home: Home) -> Iterator[FlowRun]:
+    """Runs that wait for this work folder's worker, where it is not running now, and for no process of its."""
+    worker = known(home, "worker")
+    if worker is not None and is_alive(worker):
+        return
     state = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PENDING]))
     for run in client.read_flow_runs(flow_run_filter=FlowRunFilter(state=state)):
         # The worker writes its name into the labels, then starts the process, then writes that one's number.
         number = (run.infrastructure_pid or "").rpartition(":")[2]
-        is_starting = number.isdigit() and birth_of(int(number)) != ""
-        if run.labels.get(_WORKER_LABEL) == worker_name() and not is_starting:
+        is_starting = number.isdigit() and _is_process_of(run, int(number))
+        if run.labels.get(_WORKER_LABEL) == worker_name(home) and not is_starting:
             yield run
+
+
+def _is_process_of(run: FlowRun, pid: int) -> bool:
+    """Whether the process was started for the run; after a restart of the machine any other may have its number."""
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    except PermissionError:
+        # The worker's processes belong to the worker's user.
+        return False
+    return f"PREFECT__FLOW_RUN_ID={run.id}".encode() in environment
 
 
 def _notes(home: Home) -> Path:

@@ -6,6 +6,7 @@ the same time share it, and the last to end stops it; a user that was killed doe
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import signal
@@ -228,9 +229,10 @@ def start_mlflow(home: Home, port: int) -> subprocess.Popen[bytes]:
     return _spawn(home, "mlflow", command, QUIET)
 
 
-def worker_name() -> str:
-    """What this machine's worker is called on the server."""
-    return f"difffake-{socket.gethostname()}"
+def worker_name(home: Home) -> str:
+    """What this work folder's worker is called on the server: the machine, and a digest of the folder's path."""
+    folder = hashlib.sha256(str(home.root.resolve()).encode()).hexdigest()[:8]
+    return f"difffake-{socket.gethostname()}-{folder}"
 
 
 def start_worker(home: Home, port: int) -> subprocess.Popen[bytes]:
@@ -243,7 +245,7 @@ def start_worker(home: Home, port: int) -> subprocess.Popen[bytes]:
     if server is None:
         raise ServiceError("a worker needs the Prefect server of its work folder, which does not answer")
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", WORK_POOL, "--type", "process"]
-    command += ["--name", worker_name(), "--with-healthcheck"]
+    command += ["--name", worker_name(home), "--with-healthcheck"]
     health = {"PREFECT_WORKER_WEBSERVER_HOST": HOST, "PREFECT_WORKER_WEBSERVER_PORT": str(port)}
     # What happens to its runs belongs into its log.
     loud = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO", "DIFFFAKE_HOME": str(home.root.resolve())}

@@ -121,6 +121,8 @@ def take_up_run(
         if begun[0].info.status == FINISHED:
             return run_id
         client.update_run(run_id, RunStatus.to_string(RunStatus.RUNNING))
+        # What it makes from now on is this code's.
+        client.set_tag(run_id, COMMIT_TAG, commit())
     else:
         tags = {**identity, "mlflow.source.name": "difffake", COMMIT_TAG: commit()}
         run_id = str(client.create_run(experiment_id, run_name=run_name, tags=tags).info.run_id)

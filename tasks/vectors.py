@@ -1,18 +1,16 @@
 """Vectors: stored embeddings in, what the density is fitted on out."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from data_catalog.faces import EmbeddedFaces, read_embeddings
 from difffake.differential.combination import differences, single
 from tasks.experiment import Experiment, values_of
 
-_VIDEOS_AT_ONCE = 1000
+_PEOPLE_AT_ONCE = 1000
 
 Groups = dict[tuple[str, int], list[tuple[str, ...]]]
 
@@ -31,21 +29,32 @@ class VideoVectors:
 
 
 def read_vectors(experiment: Experiment, backbone: str, faces: pa.Table, pairs: pa.Table) -> VideoVectors:
-    """One vector a pair, or a face where the density is fitted on single embeddings; people in order, at least one."""
+    """One vector a pair, or a face where the density is fitted on single embeddings; people in order, at least one.
+
+    The vectors must fit into memory; of the embeddings they are made of, those of some people at a time.
+    """
     are_single = experiment.config.density.features == "embedding"
-    rows, names = (faces, ("face_id",)) if are_single else (pairs, ("base_id", "partner_id"))
-    every_key = sorted(set(rows["video_key"].to_pylist()))
-    values: list[npt.NDArray[np.float64]] = []
-    video_keys: list[str] = []
-    # The vectors must fit into memory, the embeddings they are made of need not.
-    for start in range(0, len(every_key), _VIDEOS_AT_ONCE):
-        some = pa.array(every_key[start : start + _VIDEOS_AT_ONCE])
-        part = rows.filter(pc.is_in(rows["video_key"], some))
-        contents = part["video_sha256"].to_pylist() if are_single else contents_of(part)
-        groups = group(part, *names)
-        values += _vectors(experiment, read_embeddings(experiment.lake, backbone, contents), groups)
-        video_keys += [video_key for (video_key, _), members in groups.items() for _ in members]
-    return VideoVectors(np.concatenate(values), np.array(video_keys))
+    if are_single:
+        groups = group(faces, "face_id", "video_sha256")
+    else:
+        groups = group(pairs, "base_id", "partner_id", "video_sha256", "partner_sha256")
+    people = list(groups.values())
+    sizes = [len({face_id for face_id, _ in members}) if are_single else len(members) for members in people]
+    ends = np.cumsum(sizes)
+    values = np.empty((0, 0))
+    # Embeddings lie in the order of contents: what is read together lies together, unless partners are of others.
+    order = sorted(range(len(people)), key=lambda number: people[number][0][1 if are_single else 2])
+    for start in range(0, len(order), _PEOPLE_AT_ONCE):
+        some = order[start : start + _PEOPLE_AT_ONCE]
+        contents = {content for number in some for member in people[number] for content in member[len(member) // 2 :]}
+        embedded = read_embeddings(experiment.lake, backbone, contents)
+        for number in some:
+            found = _vectors(experiment, embedded, people[number])
+            if not len(values):
+                values = np.empty((ends[-1], found.shape[1]))
+            values[ends[number] - sizes[number] : ends[number]] = found
+    video_keys = np.repeat([video_key for video_key, _ in groups], sizes)
+    return VideoVectors(values, video_keys)
 
 
 def contents_of(pairs: pa.Table) -> list[str]:
@@ -61,12 +70,13 @@ def group(rows: pa.Table, *columns: str) -> Groups:
     return dict(sorted(grouped.items()))
 
 
-def _vectors(experiment: Experiment, embedded: EmbeddedFaces, groups: Groups) -> Iterator[npt.NDArray[np.float64]]:
+def _vectors(
+    experiment: Experiment, embedded: EmbeddedFaces, members: list[tuple[str, ...]]
+) -> npt.NDArray[np.float64]:
+    """Of one person: a vector a face, in the order of names, or a vector a pair."""
     config = experiment.config.density
-    for members in groups.values():
-        rows = embedded.of({name for member in members for name in member})
-        if config.features == "embedding":
-            yield single(rows.features, config.l2_normalise)
-        else:
-            pairs = [(base, partner) for base, partner in members]
-            yield differences(rows.face_ids.tolist(), rows.features, pairs, config.combination, config.l2_normalise)
+    if config.features == "embedding":
+        return single(embedded.of({face_id for face_id, _ in members}).features, config.l2_normalise)
+    pairs = [(base, partner) for base, partner, *_ in members]
+    rows = embedded.of({name for pair in pairs for name in pair})
+    return differences(rows.face_ids.tolist(), rows.features, pairs, config.combination, config.l2_normalise)

@@ -60,9 +60,15 @@ def resolve_loader_workers(config: BackboneConfig, device: torch.device, process
 
 
 def resolve_embed_batch(config: BackboneConfig, device: torch.device) -> int:
-    """How many crops go through the network at once; auto: a GPU wants many, a CPU's caches hold the layers of few."""
-    if config.embed_batch != "auto":
-        return config.embed_batch
+    """How many crops go through the network at once when embedding; auto: as `crops_at_once` says."""
+    return crops_at_once(device) if config.embed_batch == "auto" else config.embed_batch
+
+
+def crops_at_once(device: torch.device) -> int:
+    """How many crops in a forward pass are fastest: many on a GPU; few on a CPU.
+
+    There the C library gives large layers back to the system after each pass, and the next one waits for their pages.
+    """
     return _CROPS_ON_CPU if device.type == "cpu" else _CROPS_ON_GPU
 
 

@@ -1,6 +1,6 @@
 """Embeddings and fake probabilities of stored crops, in one forward pass each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,18 +26,11 @@ class Embeddings:
     fake_probability: FloatArray | None
 
 
-def embed_crops(
-    backbone: Backbone,
-    crops_jpeg: Sequence[bytes],
-    batch_size: int,
-    device: torch.device,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> Embeddings:
+def embed_crops(backbone: Backbone, crops_jpeg: Sequence[bytes], batch_size: int, device: torch.device) -> Embeddings:
     """Embed encoded square crops, in order; the batch size changes nothing but rounding.
 
     Args:
         backbone: moved to `device`; its mode (training or evaluation) is as before afterwards.
-        on_progress: called with the faces done and the faces in all after each batch.
 
     Raises:
         ArtefactError: a crop cannot be decoded.
@@ -55,8 +48,6 @@ def embed_crops(
         features[start:stop] = embedded.features
         if fake_probability is not None:
             fake_probability[start:stop] = embedded.fake_probability
-        if on_progress is not None:
-            on_progress(stop, len(crops_jpeg))
     return Embeddings(features, fake_probability)
 
 

@@ -116,6 +116,8 @@ def test_an_experiment_run_on_the_cluster_has_the_tables_of_one_machine(
         np.testing.assert_allclose(embedded[name], features, atol=1e-4)
     # The workers did it, not the process that asked them.
     with distributed.Client(scheduler) as client:
-        modules = ("tasks.faces", "tasks.embeddings", "difffake.backbone.data")
+        modules = ("tasks.faces", "tasks.embeddings")
         loaded = client.run(lambda: [name in __import__("sys").modules for name in modules])
+        kinds = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.task_prefixes))
     assert all(all(names) for names in loaded.values())
+    assert "make_batch" in kinds

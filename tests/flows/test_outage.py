@@ -20,17 +20,19 @@ STEPS = 12
 TRAINING = f"""
 import sys, time
 from pathlib import Path
-from mlflow.entities import Metric
 from data_catalog.home import Home
+from difffake.backbone.training_folder import EpochRecord
 from difffake.config import ExperimentConfig
+from tasks.backbone import _epoch_logger
 from tasks.experiment import Experiment
-from tasks.tracking import connect, failing_run, log_in_batches, take_up_run
+from tasks.tracking import connect, failing_run, take_up_run
 
 experiment = Experiment(ExperimentConfig(), Home(Path(sys.argv[1])), ())
 run_id = take_up_run(experiment, "outage", {{"of": "this test"}}, "training", {{"seed": 0}})
 with failing_run(experiment, run_id):
+    tell = _epoch_logger(experiment, run_id)
     for step in range({STEPS}):
-        log_in_batches(connect(experiment), run_id, [Metric("loss", float(step), 1000 + step, step)])
+        tell(EpochRecord(step, float(step), 0.5, 0.5, 1e-3, 1.0, 0))
         print("step", step, flush=True)
         time.sleep(0.2)
     connect(experiment).set_terminated(run_id)
@@ -40,6 +42,7 @@ with failing_run(experiment, run_id):
 def test_a_training_outlives_its_tracking_server(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.create()
+    training = None
     server = services.share(home, "mlflow", services.free_port(), services.start_mlflow)
     try:
         training = subprocess.Popen(
@@ -65,9 +68,11 @@ def test_a_training_outlives_its_tracking_server(tmp_path: Path) -> None:
         assert experiment is not None
         (run,) = client.search_runs([experiment.experiment_id])
         assert run.info.status == "FINISHED"
-        logged = [(metric.step, metric.value) for metric in client.get_metric_history(run.info.run_id, "loss")]
+        logged = [(metric.step, metric.value) for metric in client.get_metric_history(run.info.run_id, "train_loss")]
         assert sorted(logged) == [(step, float(step)) for step in range(STEPS)]
     finally:
+        if training is not None:
+            training.kill()
         running = services.known(home, "mlflow")
         if running is not None:
             services.leave(home, running)

@@ -7,8 +7,10 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -69,9 +71,17 @@ class Service:
         url = f"http://127.0.0.1:{self.ports[0]}/api/{path}"
         content = None if body is None else json.dumps(body).encode()
         request = Request(url, content, {"Content-Type": "application/json"}, method=method)
-        with urlopen(request) as response:  # noqa: S310
-            text = response.read()
-        return json.loads(text) if text else None
+        # Prefect answers 503 while its database is locked, to have the question put again.
+        for attempt in range(20):
+            try:
+                with urlopen(request) as response:  # noqa: S310
+                    text = response.read()
+                return json.loads(text) if text else None
+            except HTTPError as error:
+                if error.code != HTTPStatus.SERVICE_UNAVAILABLE:
+                    raise
+                time.sleep(0.1 * attempt)
+        raise AssertionError(f"{url} is busy")
 
     def fire_soon(self, deployment: str) -> None:
         """Give a deployment one more schedule, which fires in a minute or so and then not for an hour."""

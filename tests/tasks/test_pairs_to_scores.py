@@ -263,7 +263,7 @@ def test_vectors_read_in_parts_are_those_read_at_once(tmp_path: Path, monkeypatc
     faces = experiment.usable_faces(EXTRACTION)
     whole = vectors.read_vectors(experiment, EMBEDDINGS.fingerprint, faces, rows)
     assert len(set(whole.video_keys.tolist())) > 7
-    monkeypatch.setattr(vectors, "_VIDEOS_AT_ONCE", 7)
+    monkeypatch.setattr(vectors, "_PEOPLE_AT_ONCE", 7)
     parts = vectors.read_vectors(experiment, EMBEDDINGS.fingerprint, faces, rows)
     np.testing.assert_array_equal(parts.values, whole.values)
     np.testing.assert_array_equal(parts.video_keys, whole.video_keys)

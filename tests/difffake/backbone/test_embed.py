@@ -55,12 +55,6 @@ def test_the_mode_and_the_statistics_are_left_as_they_were(backbone: Backbone) -
     assert all(parameter.requires_grad for parameter in backbone.parameters())
 
 
-def test_progress_counts_faces(backbone: Backbone) -> None:
-    seen: list[tuple[int, int]] = []
-    embed_crops(backbone, synthetic_faces(1, 5).crops_jpeg, 2, CPU, lambda done, of: seen.append((done, of)))
-    assert seen == [(2, 5), (4, 5), (5, 5)]
-
-
 def test_no_crops_give_no_rows(backbone: Backbone) -> None:
     embeddings = embed_crops(backbone, [], 8, CPU)
     assert embeddings.features.shape == (0, 256)

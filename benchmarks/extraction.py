@@ -2,11 +2,17 @@
 
 import json
 import sys
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from importlib import import_module
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 
 from benchmarks.measure import Figure, in_fresh_process, median_of, peak_mb, resident_mb, spent
 from benchmarks.media import decode, sample_sets, sample_videos
@@ -44,21 +50,32 @@ def _against_decoding() -> list[Figure]:
 
 
 def _against_seeking() -> Figure:
-    """Frame by frame, as many scripts do it: seek, cut, write a PNG. Their detector is left out: OpenCV 5 has none."""
+    """Frame by frame, as many scripts do it: seek with OpenCV, find a face, cut it out, write a PNG.
+
+    The detector is dlib's of histograms of oriented gradients (HOG), of the extra `identity`; OpenCV 5 brings none of
+    its own. Without it the figure is of seeking and writing alone, and has no bar.
+    """
     videos = sample_videos("FaceForensics++")[:_SOUGHT_VIDEOS]
-    ratio, _ = median_of(1, lambda: sum(map(_seek, videos)) / _cpu_s(videos))
-    note = f"[OpenCV seeking and PNG, without a detector] {len(videos)} videos"
-    return Figure("extraction, times faster than frame-by-frame seeking", ratio, "x", 10, "higher", note)
+    detect = import_module("dlib").get_frontal_face_detector() if find_spec("dlib") else None
+    ratio, spread = median_of(_REPEATS, lambda: sum(_seek(video, detect) for video in videos) / _cpu_s(videos))
+    what, bar = ("HOG detection", 10) if detect else ("no detector: the extra identity has one", None)
+    note = f"[OpenCV seeking, {what}, PNG] {len(videos)} videos, {spread}"
+    return Figure("extraction, times faster than frame-by-frame seeking", ratio, "x", bar, "higher", note)
 
 
-def _seek(video: Path) -> float:
+def _seek(video: Path, detect: Callable[[npt.NDArray[np.uint8], int], Sequence[Any]] | None) -> float:
     with spent() as measured:
         capture = cv2.VideoCapture(str(video))
         for index in sample_indices(probe(video).frames, _CONFIG.frames_per_video):
             capture.set(cv2.CAP_PROP_POS_FRAMES, index)
             found, frame = capture.read()
-            if found:
-                cv2.imencode(".png", cv2.resize(frame, (_CONFIG.crop_size_px, _CONFIG.crop_size_px)))
+            if not found:
+                continue
+            # Once enlarged and in grey, as the field's scripts ask it.
+            grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
+            for box in detect(grey, 1)[:1] if detect else ():
+                frame = frame[max(box.top(), 0) : box.bottom(), max(box.left(), 0) : box.right()]
+            cv2.imencode(".png", cv2.resize(frame, (_CONFIG.crop_size_px, _CONFIG.crop_size_px)))
         capture.release()
     return measured.cpu_s
 

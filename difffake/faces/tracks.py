@@ -5,13 +5,12 @@ its size, and among the same colours (skin, hair, clothes, background). On 117 r
 the steps of one person; 97 % of faces of other videos, put in the same place, are told apart by the colours alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 from difffake.faces.crops import face_box
 from difffake.faces.finder import FoundFace
@@ -96,7 +95,7 @@ def _continue_or_start(tracks: list[_Track], sightings: Sequence[Sighting], posi
     if costs.size:
         taken = {
             int(row): open_tracks[column]
-            for row, column in zip(*linear_sum_assignment(costs), strict=True)
+            for row, column in _cheapest_assignment(costs)
             if costs[row, column] < _NOT_ALLOWED
         }
     indices = []
@@ -107,6 +106,17 @@ def _continue_or_start(tracks: list[_Track], sightings: Sequence[Sighting], posi
         tracks[taken[row]].add(sighting, position)
         indices.append(taken[row])
     return indices
+
+
+def _cheapest_assignment(costs: npt.NDArray[np.float64]) -> Iterable[tuple[int, int]]:
+    """Rows and columns, each at most once, as many as there can be, of the smallest sum."""
+    if 1 in costs.shape:
+        row, column = np.unravel_index(costs.argmin(), costs.shape)
+        return [(int(row), int(column))]
+    # Imported here: it takes half a second, and most videos show one person.
+    from scipy.optimize import linear_sum_assignment
+
+    return zip(*linear_sum_assignment(costs), strict=True)
 
 
 def _cost(before: Sighting, after: Sighting) -> float:

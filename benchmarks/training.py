@@ -76,13 +76,14 @@ def _shares(faces: FaceSet, config: BackboneConfig, steps: int, what: str) -> li
             speeds.append(images / whole)
     # The first round chooses kernels.
     ratios, speeds = sorted(ratios[1:]), speeds[1:]
+    spread = f"median of {_ROUNDS}, {ratios[0]:.3f} to {ratios[-1]:.3f}"
     return [
         Figure(
             f"a training step with its pseudo-fakes, {what}",
             statistics.median(ratios),
             "x",
             bar=_BAR,
-            note=f"[floor: the same step once it has its batch] median of {_ROUNDS}, {ratios[0]:.3f} to {ratios[-1]:.3f}",
+            note=f"[floor: the same step once it has its batch] {spread}",
         ),
         Figure(f"training, {what}", statistics.median(speeds), "images a CPU s"),
     ]

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Protocol, Self
 from zipfile import BadZipFile
 
-import skops.io
-
 from difffake.config import AnomalyModel, Covariance, DensityConfig
 from difffake.differential.density_base import FILE_VERSION, FittedDensity, Vectors
 from difffake.differential.density_distance import NearestNeighboursDensity, OneClassDensity
@@ -108,6 +106,9 @@ def load_density(path: Path) -> DensityModel:
     Raises:
         ArtefactError: the file is missing, damaged, of another version, or holds types nothing here wrote.
     """
+    # Imported here: it loads all of scikit-learn, for a second and a half.
+    import skops.io
+
     try:
         content = skops.io.load(path, trusted=[])
     except (OSError, BadZipFile, NotImplementedError, KeyError, TypeError, ValueError, json.JSONDecodeError) as error:

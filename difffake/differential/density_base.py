@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-import skops.io
 from sklearn.utils.validation import check_is_fitted
 
 from difffake.differential.density_facts import DensityFacts
@@ -100,6 +99,9 @@ class FittedDensity(ABC):
             "settings": {name: getattr(self, name) for name in self.setting_names()},
             "facts": asdict(self.facts_),
         }
+        # Imported here: it loads all of scikit-learn, for a second and a half.
+        import skops.io
+
         skops.io.dump(content | {name: getattr(self, f"{name}_") for name in self.ESTIMATORS}, path)
 
     def digest(self) -> str:

@@ -4,7 +4,7 @@
 """
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,20 +36,25 @@ class Change:
         """Whether a bar that was met is missed now; today's bar counts."""
         if self.before is None or self.after is None or self.after.bar is None:
             return False
-        former = Figure(
-            self.after.what, self.before.value, self.before.unit, self.after.bar, self.after.better
-        )  # fmt: skip
+        former = replace(self.after, value=self.before.value)
         return former.is_met is True and self.after.is_met is False
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[tuple[str, str, str], Figure]]:
-    """Where a measurement was made, and its figures by benchmark, name and unit."""
+    """Where a measurement was made, and its figures by benchmark, name and unit.
+
+    Raises:
+        ValueError: two figures of one name.
+    """
     content = json.loads(path.read_text(encoding="utf-8"))
     names = [field.name for field in fields(Figure)]
     figures = {}
     for entry in content.pop("figures"):
         figure = Figure(**{name: entry[name] for name in names})
-        figures[entry["benchmark"], figure.what, figure.unit] = figure
+        key = entry["benchmark"], figure.what, figure.unit
+        if key in figures:
+            raise ValueError(f"{path} holds two figures of one name: {key}")
+        figures[key] = figure
     return content, figures
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.measure import Figure, in_fresh_process, peak_mb, spent
+from benchmarks.measure import Figure, in_fresh_process, peak_mb, resident_mb, spent
 from benchmarks.media import sample_videos
 from data_catalog.datasets import get_adapter
 from data_catalog.home import Home
@@ -120,6 +120,7 @@ def _faces(videos: list[dict[str, Any]]) -> pa.Table:
 
 
 def _measure(folder: Path) -> None:
+    loaded_mb = resident_mb()
     lake = Lake(folder / "lake")
     spec = DatasetSpec(name="big", adapter="folder", root=str(folder / "videos"))
     with spent() as scan:
@@ -136,6 +137,7 @@ def _measure(folder: Path) -> None:
         "extract_s": extract_s,
         "scan_s": scan.wall_s,
         "scan_mb": scan_mb,
+        "loaded_mb": loaded_mb,
         "plan_s": plan.wall_s,
         "present": inventory.present,
         "pending": pending.num_rows,

@@ -49,6 +49,12 @@ def test_figures_only_one_measurement_has_are_shown(tmp_path: Path) -> None:
     assert "| b | old | 2 s | – |  |  |  |" in page
 
 
+def test_two_figures_of_one_name_are_refused(tmp_path: Path) -> None:
+    twice = written(tmp_path / "twice.json", "aaa", Figure("step", 1.0, "x"), Figure("step", 2.0, "x"))
+    with pytest.raises(ValueError, match=r"two figures of one name: \('b', 'step', 'x'\)"):
+        compare.read(twice)
+
+
 def test_a_bar_is_met_on_its_better_side_and_at_itself() -> None:
     assert Figure("informs", 3.0, "s").is_met is None
     assert [Figure("lower", value, "s", bar=2.0).is_met for value in (1.0, 2.0, 3.0)] == [True, True, False]

@@ -1,7 +1,7 @@
 """Real clips, encoded here: each frame carries its own number in its pixels."""
 
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from difffake import video
 from difffake.errors import TruncatedVideoError, UnreadableVideoError
 from difffake.faces.records import RgbImage
 from difffake.video import apply_display_matrix, probe, read_frames, sample_indices, write_video
@@ -20,6 +21,7 @@ from tests.helpers.media import ONE, carphone_path, with_display_matrix, write_a
 
 BITS = 10
 CELL_PX = 16
+B_FRAMES = {"bf": "3", "b_strategy": "0", "g": "30"}
 
 
 def numbered_frame(number: int, height: int = 2 * CELL_PX) -> RgbImage:
@@ -67,7 +69,7 @@ def numbered_clip(path: Path, count: int, **settings: Any) -> Path:
 @pytest.fixture(scope="module")
 def clip_with_b_frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("video") / "b_frames.mp4"
-    return numbered_clip(path, 100, options={"bf": "3", "b_strategy": "0", "g": "30"})
+    return numbered_clip(path, 100, options=B_FRAMES)
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +139,72 @@ def test_the_wanted_frames_are_the_ones_delivered_despite_b_frames(clip_with_b_f
     assert [frame.time_s for frame in frames] == pytest.approx([index / 25 for index in wanted])
     assert frames[0].rgb.shape == (32, 160, 3)
     assert frames[0].rgb.dtype == np.uint8
+
+
+def moving_frames(count: int) -> list[RgbImage]:
+    """Noise that moves: whatever is left out of the decoding shows."""
+    wall = np.random.default_rng(3).integers(0, 256, (80, 80 + 3 * count, 3)).astype(np.uint8)
+    return [np.ascontiguousarray(wall[:, 3 * number : 3 * number + 80]) for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "options"),
+    [
+        (".mp4", "libx264", B_FRAMES),
+        (".mkv", "libx264", B_FRAMES),
+        (".ts", "libx264", B_FRAMES),
+        (".avi", "libx264", {"bf": "0"}),
+        (".mp4", "libx264", B_FRAMES | {"x264-params": "open-gop=1:b-pyramid=strict"}),
+        (".mp4", "libx265", {"x265-params": "log-level=error:bframes=4"}),
+        (".mp4", "mpeg4", {"bf": "2"}),
+    ],
+)
+def test_a_few_frames_are_those_of_a_decoding_of_all(
+    tmp_path: Path, suffix: str, codec: str, options: dict[str, str]
+) -> None:
+    clip = encode(tmp_path / f"clip{suffix}", moving_frames(90), codec=codec, options=options)
+    everything = list(read_frames(clip, range(probe(clip).frames)))
+    for wanted in ([0, 44, 89], [1, 2, 3, 50], list(range(5, 90, 9)), [88]):
+        found = list(read_frames(clip, wanted))
+        assert [frame.index for frame in found] == wanted
+        for frame in found:
+            np.testing.assert_array_equal(frame.rgb, everything[frame.index].rgb)
+            assert frame.time_s == everything[frame.index].time_s
+
+
+def test_what_no_frame_refers_to_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = encode(tmp_path / "clip.mp4", moving_frames(90), options=B_FRAMES)
+    decoded: list[bool] = []
+    sparsely = video._decode_sparsely
+
+    def counted(*arguments: Any) -> Iterator[av.VideoFrame]:
+        for frame in sparsely(*arguments):
+            decoded.append(True)
+            yield frame
+
+    monkeypatch.setattr(video, "_decode_sparsely", counted)
+    assert len(list(read_frames(clip, [10, 80]))) == 2
+    # Of every four frames two or three are B-frames, and of these at least one is a reference of none.
+    assert 20 < len(decoded) < 65
+
+
+def test_a_clip_cut_out_between_open_groups_gives_the_frames_of_a_decoding_of_all(tmp_path: Path) -> None:
+    options = B_FRAMES | {"x264-params": "open-gop=1:keyint=12:min-keyint=12:scenecut=0"}
+    whole = encode(tmp_path / "whole.mp4", moving_frames(90), options=options)
+    clip = tmp_path / "cut.mkv"
+    with av.open(str(whole)) as source, av.open(str(clip), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        packets = [packet for packet in source.demux(video=0) if packet.size]
+        start = [number for number, packet in enumerate(packets) if packet.is_keyframe][2]
+        for packet in packets[start:]:
+            packet.stream = stream
+            target.mux(packet)
+    with av.open(str(clip)) as container:
+        times = [packet.pts for packet in container.demux(video=0) if packet.size]
+    assert min(times) < times[0], "the cut must leave frames behind that the decoder drops"
+    every = list(read_frames(clip, range(60)))
+    for frame in read_frames(clip, [3, 31, 58]):
+        np.testing.assert_array_equal(frame.rgb, every[frame.index].rgb)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 39, 40, 41, 1000])

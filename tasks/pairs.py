@@ -1,7 +1,7 @@
 """Pairs: faces in, pairs of faces of one person out; of one video, or of several videos of that person."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -10,7 +10,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data_catalog.fingerprints import digest_names, fingerprint
-from data_catalog.references import list_references
+from data_catalog.references import draw_across, list_references
 from data_catalog.schemas import TableName
 from difffake.differential.density import build_density
 from difffake.differential.pairs import ACROSS_VERSION, STAGE_VERSION
@@ -32,10 +32,10 @@ def draw(experiment: Experiment, extraction: str) -> StageRecord:
     if STAGE in experiment.force:
         experiment.lake.delete(TableName.PAIRS, {"pair_set": [name, *(f"{name}/{role}" for role in ROLES)]})
     if eligible is None:
-        drawn = _draw_within(experiment, name, usable)
+        drawn = iter([_draw_within(experiment, name, usable)])
     else:
         drawn = _draw_across(experiment, name, usable, eligible)
-    added = experiment.lake.append_missing(TableName.PAIRS, drawn)
+    added = sum(experiment.lake.append_missing(TableName.PAIRS, rows) for rows in drawn)
     pairs = read_pairs(experiment, name, extraction)
     by_role = dict(sorted(Counter(pairs["role"].to_pylist()).items()))
     unpaired = _unpaired(usable, pairs) if config.pairs.is_across_videos else {}
@@ -107,17 +107,15 @@ def _draw_within(experiment: Experiment, name: str, usable: pa.Table) -> pa.Tabl
     return _rows(experiment, drawn, columns)
 
 
-def _draw_across(experiment: Experiment, name: str, usable: pa.Table, eligible: pa.Table) -> pa.Table:
-    config = experiment.config.pairs
-    parameters = {"seed": experiment.config.seed, "relation": config.relation, "references": config.references}
-    relations = {"usable_faces": usable, "eligible": eligible}
-    drawn = experiment.lake.query("draw_pairs_across", parameters, relations)
-    columns = {
-        "pair_set": pc.binary_join_element_wise(name, drawn["role"], "/"),
-        "video_sha256": drawn["video_sha256"],
-        "track_id": pa.array([0] * drawn.num_rows, pa.int16()),
-    }
-    return _rows(experiment, drawn, columns)
+def _draw_across(experiment: Experiment, name: str, usable: pa.Table, eligible: pa.Table) -> Iterator[pa.Table]:
+    config = experiment.config
+    for drawn in draw_across(experiment.lake, usable, eligible, config.pairs, config.seed):
+        columns = {
+            "pair_set": pc.binary_join_element_wise(name, drawn["role"], "/"),
+            "video_sha256": drawn["video_sha256"],
+            "track_id": pa.array([0] * drawn.num_rows, pa.int16()),
+        }
+        yield _rows(experiment, drawn, columns)
 
 
 def _rows(experiment: Experiment, drawn: pa.Table, columns: dict[str, Any]) -> pa.Table:

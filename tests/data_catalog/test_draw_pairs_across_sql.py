@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from data_catalog import references
 from data_catalog.lake import Lake
-from data_catalog.references import list_references, require_references
+from data_catalog.references import draw_across, list_references, require_references
 from data_catalog.schemas import TABLES, TableName
 from difffake.config import PairsConfig, Relation
 from difffake.differential.pairs import draw_pairs_across
@@ -103,9 +104,8 @@ def drawn_by_brute_force(config: PairsConfig, seed: int) -> list[Pair]:
 
 
 def drawn(lake: Lake, config: PairsConfig, seed: int) -> list[Pair]:
-    relations = {"usable_faces": usable_faces(), "eligible": list_references(lake, table(ROLES))}
-    parameters = {"seed": seed, "relation": config.relation, "references": config.references}
-    rows = lake.query("draw_pairs_across", parameters, relations).to_pylist()
+    parts = draw_across(lake, usable_faces(), list_references(lake, table(ROLES)), config, seed)
+    rows = [row for part in parts for row in part.to_pylist()]
     return [(row["role"], row["video_sha256"], row["base_id"], row["partner_id"]) for row in rows]
 
 
@@ -132,6 +132,26 @@ def test_query_equals_the_reference_rule(lake: Lake, relation: Relation, referen
     assert len(expected) > 20
 
 
+@pytest.mark.parametrize("videos_at_once", [1, 3])
+@pytest.mark.parametrize("relation", ["cross_video", "reference"])
+def test_in_parts_the_same_pairs_are_drawn(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, relation: Relation, videos_at_once: int
+) -> None:
+    config = PairsConfig(relation=relation, references=2)
+    whole = drawn(lake, config, 5)
+    monkeypatch.setattr(references, "_VIDEOS_AT_ONCE", videos_at_once)
+    parts = list(draw_across(lake, usable_faces(), list_references(lake, table(ROLES)), config, 5))
+    assert len(parts) > 3
+    in_parts = drawn(lake, config, 5)
+    assert in_parts != []
+    assert sorted(in_parts) == sorted(whole)
+
+
+def test_nobody_to_compare_with_gives_no_part(lake: Lake) -> None:
+    alone = table([video("density", "alone", "B1", "b")])
+    assert list(draw_across(lake, usable_faces(), list_references(lake, alone), PairsConfig(), 0)) == []
+
+
 @pytest.mark.parametrize("relation", ["cross_video", "reference"])
 def test_the_remainder_of_128_bits_is_exact_whatever_the_number_of_faces(lake: Lake, relation: Relation) -> None:
     faces = {f"V{count}": [f"V{count}-{n:04d}" for n in range(count)] for count in (5, 7, 40, 63, 640, 1009)}
@@ -143,10 +163,10 @@ def test_the_remainder_of_128_bits_is_exact_whatever_the_number_of_faces(lake: L
         {"role": "density", "video_sha256": "V40", "reference_sha256": other} for other in faces if other != "V40"
     ]
     others = {content: members for content, members in faces.items() if content != "V40"}
-    parameters = {"seed": 3, "relation": relation, "references": 9}
-    rows = lake.query("draw_pairs_across", parameters, {"usable_faces": table(usable), "eligible": table(eligible)})
+    config = PairsConfig(relation=relation, references=9)
+    (rows,) = draw_across(lake, table(usable), table(eligible), config, 3)
 
-    expected = draw_pairs_across(faces["V40"], others, PairsConfig(relation=relation, references=9), 3)
+    expected = draw_pairs_across(faces["V40"], others, config, 3)
     assert list(zip(rows["base_id"].to_pylist(), rows["partner_id"].to_pylist(), strict=True)) == expected
     assert len(expected) == (40 if relation == "cross_video" else 200)
 

@@ -2,23 +2,25 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from data_catalog.footage.builder import FootageSummary
 from data_catalog.home import Home
 from difffake.video import write_video
 from tasks import services
 from tests.helpers.footage import small_footage
-from tests.helpers.media import astronaut_rgb
-from tests.helpers.preloaded import Preloaded
+from tests.helpers.media import aged, astronaut_rgb
+from tests.helpers.preloaded import Preloaded, Started
 
 # Training videos no face can be had from, and what becomes of them.
 BAD_VIDEOS = {"900": "unreadable", "901": "unreadable", "902": "few_faces"}
@@ -55,11 +57,16 @@ TINY = {
 
 @dataclass(frozen=True)
 class Program:
-    """The program under test, a Prefect server it uses, and a folder for its configurations."""
+    """The program under test, a Prefect server it uses, and a folder for its configurations.
+
+    Attributes:
+        database: an empty one of MLflow's, for work folders that have none; None: each makes its own.
+    """
 
     folder: Path
     environment: dict[str, str]
     preloaded: Preloaded
+    database: Path | None
 
     def config(self, name: str, datasets: Sequence[Mapping[str, object]] = (), **changes: dict[str, object]) -> Path:
         """An experiment file with tiny values, but for the given sections."""
@@ -73,9 +80,23 @@ class Program:
 
     def call(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Any command of the program."""
+        self._prepare(arguments, environment)
+        return self.preloaded.call(arguments, os.environ | self.environment | environment, REPOSITORY, timeout_s=300)
+
+    def start(self, *arguments: str, **environment: str) -> Started:
+        """Any command of the program, not waited for."""
+        self._prepare(arguments, environment)
+        return self.preloaded.start(arguments, os.environ | self.environment | environment, REPOSITORY)
+
+    def _prepare(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         # Prefect has read its own settings when it was imported.
         assert not any(name.startswith("PREFECT_") for name in environment)
-        return self.preloaded.call(arguments, os.environ | self.environment | environment, REPOSITORY, timeout_s=300)
+        if "--home" in arguments and self.database is not None and "MLFLOW_TRACKING_URI" not in environment:
+            # Another one takes longer to make than most commands take.
+            database = Home(Path(arguments[arguments.index("--home") + 1])).mlflow / "mlflow.db"
+            if not database.exists():
+                database.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(self.database, database)
 
 
 @dataclass(frozen=True)
@@ -84,16 +105,17 @@ class Bench(Program):
 
     footage: FootageSummary
 
-    def command(self, home: Path, config: Path, *more: str, root: Path | None = None) -> list[str]:
+    def arguments(self, home: Path, config: Path, *more: str, root: Path | None = None) -> list[str]:
+        """Of a whole run."""
         identities = ["--identities", str(self.footage.identities)] if root is None else []
         return [
-            *PROGRAM, "run", "--config", str(config),
+            "run", "--config", str(config),
             "--dataset", "faceforensics", "--root", str(root or self.footage.root), *identities,
             "--home", str(home), *more,
         ]  # fmt: skip
 
     def run(self, home: Path, config: Path, *more: str, root: Path | None = None) -> subprocess.CompletedProcess[str]:
-        return self.call(*self.command(home, config, *more, root=root)[len(PROGRAM) :])
+        return self.call(*self.arguments(home, config, *more, root=root))
 
 
 def add_bad_videos(root: Path) -> None:
@@ -119,7 +141,9 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     environment = services.prefect_environment(server_home, service.port) | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     preloaded = Preloaded(environment, REPOSITORY)
     try:
-        yield Program(folder, environment, preloaded)
+        database = folder / "empty.db"
+        SqlAlchemyStore(f"sqlite:///{database}", str(folder))
+        yield Program(folder, environment, preloaded, database)
     finally:
         preloaded.close()
         services.leave(server_home, service)
@@ -129,11 +153,12 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
 def bench(program: Program) -> Bench:
     footage = small_footage(program.folder / "FaceForensics++")
     add_bad_videos(footage.root)
-    return Bench(program.folder, program.environment, program.preloaded, footage)
+    aged(footage.root)
+    return Bench(program.folder, program.environment, program.preloaded, program.database, footage)
 
 
 @pytest.fixture(scope="session")
 def finished(bench: Bench) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """A home after an undisturbed run."""
     home = bench.folder / "finished"
-    return home, bench.run(home, bench.config("base"))
+    return home, replace(bench, database=None).run(home, bench.config("base"))

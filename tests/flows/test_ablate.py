@@ -14,7 +14,7 @@ from mlflow.entities import Run
 from data_catalog.home import Home
 from tests.flows.conftest import Bench
 
-pytestmark = [pytest.mark.xdist_group("flows"), pytest.mark.slow]
+pytestmark = [pytest.mark.xdist_group("ablate"), pytest.mark.slow]
 
 AXES = {
     "density.combination": ["squared", "absolute"],

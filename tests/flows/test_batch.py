@@ -13,10 +13,10 @@ import pytest
 from data_catalog.home import Home
 from data_catalog.schemas import TableName
 from difffake.detector import Detector
-from tests.flows.conftest import PROGRAM, REPOSITORY, Program
+from tests.flows.conftest import Program
 from tests.helpers.detector import face_clip, saved_detector, saved_for_this_installation, small_detector
 
-pytestmark = [pytest.mark.xdist_group("refresh"), pytest.mark.slow]
+pytestmark = [pytest.mark.xdist_group("batch"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -93,11 +93,7 @@ def test_killed_it_goes_on_where_it_stopped(program: Program, tmp_path: Path, vi
     for number in range(20):
         face_clip(videos / f"more{number}.mp4", number)
     home = tmp_path / "home"
-    command = [*PROGRAM, "score-batch", "--home", str(home), "--root", str(videos), "--model", str(model)]
-    running = subprocess.Popen(
-        command, cwd=REPOSITORY, env=os.environ | program.environment, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    running = program.start("score-batch", "--home", str(home), "--root", str(videos), "--model", str(model))
     deadline = time.monotonic() + 240
     while running.poll() is None and time.monotonic() < deadline:
         if (home / "lake" / "scores" / "_delta_log").is_dir() and Home(home).lake.read(TableName.SCORES).num_rows:

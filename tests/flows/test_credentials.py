@@ -17,7 +17,7 @@ from tests.flows.conftest import REPOSITORY, Program
 from tests.helpers.detector import face_clip
 from tests.helpers.s3 import BUCKET, s3_server
 
-pytestmark = [pytest.mark.xdist_group("refresh"), pytest.mark.slow]
+pytestmark = [pytest.mark.xdist_group("batch"), pytest.mark.slow]
 
 _POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 _RUN = """

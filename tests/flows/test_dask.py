@@ -15,7 +15,7 @@ from tests.helpers.s3 import BUCKET, s3_server
 
 distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
 
-pytestmark = [pytest.mark.xdist_group("service"), pytest.mark.slow]
+pytestmark = [pytest.mark.xdist_group("flows"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

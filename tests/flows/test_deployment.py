@@ -12,7 +12,7 @@ import pytest
 
 from tests.flows.conftest import REPOSITORY, Bench
 
-pytestmark = [pytest.mark.xdist_group("flows"), pytest.mark.slow]
+pytestmark = [pytest.mark.xdist_group("ablate"), pytest.mark.slow]
 
 
 def call_prefect(bench: Bench, *arguments: str) -> str:

@@ -27,7 +27,7 @@ from data_catalog.storage import local_path
 from difffake.config import load_config
 from difffake.detector import Detector
 from difffake.judgement import COLUMNS
-from tests.flows.conftest import BAD_VIDEOS, REPOSITORY, Bench
+from tests.flows.conftest import BAD_VIDEOS, Bench
 
 pytestmark = [pytest.mark.xdist_group("flows"), pytest.mark.slow]
 
@@ -277,14 +277,7 @@ def test_killed_in_the_middle_then_run_again_equals_an_undisturbed_run(
         "extraction": lambda: len(list((home / "lake" / "extraction_log").glob("*.parquet"))) >= 2,
         "training": lambda: any((home / "work" / "backbone").glob("*/*.safetensors")),
     }
-    process = subprocess.Popen(
-        bench.command(home, config),
-        env=os.environ | bench.environment,
-        cwd=REPOSITORY,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    process = bench.start(*bench.arguments(home, config))
     deadline = time.monotonic() + 240
     while not is_there[stage]():
         assert process.poll() is None, "the run ended before it could be killed"
@@ -310,14 +303,7 @@ def test_robustness_runs_where_it_is_named_and_loses_one_condition_to_a_kill(
     home = bench.folder / "robustness"
     shutil.copytree(finished[0], home)
     config = bench.config("robust", robustness={"perturbations": ["gaussian_blur"], "severities": [1, 3, 5]})
-    process = subprocess.Popen(
-        bench.command(home, config),
-        env=os.environ | bench.environment,
-        cwd=REPOSITORY,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    process = bench.start(*bench.arguments(home, config))
     conditions = home / "artefacts" / "robustness_scores"
     deadline = time.monotonic() + 240
     while not list(conditions.glob("*/record.json")):

@@ -9,7 +9,7 @@ import pytest
 
 from tests.flows.conftest import REPOSITORY, Program
 
-pytestmark = [pytest.mark.xdist_group("refresh"), pytest.mark.slow]
+pytestmark = [pytest.mark.xdist_group("batch"), pytest.mark.slow]
 
 HOLDER = """
 import time

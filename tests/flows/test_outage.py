@@ -14,7 +14,7 @@ from data_catalog.home import Home
 from tasks import services
 from tests.flows.conftest import REPOSITORY
 
-pytestmark = [pytest.mark.xdist_group("service"), pytest.mark.slow]
+pytestmark = [pytest.mark.xdist_group("postgresql"), pytest.mark.slow]
 
 STEPS = 12
 TRAINING = f"""

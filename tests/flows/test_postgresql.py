@@ -16,7 +16,7 @@ from tests.flows.conftest import PROGRAM, REPOSITORY, Bench
 from tests.helpers.postgres import USER, postgres_server, programs
 
 pytestmark = [
-    pytest.mark.xdist_group("service"),
+    pytest.mark.xdist_group("postgresql"),
     pytest.mark.slow,
     pytest.mark.skipif(programs() is None, reason="no PostgreSQL server is installed"),
 ]
@@ -74,7 +74,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
 
 def test_a_training_elsewhere_is_recorded_registered_and_fetched_through_the_servers(team: Team, bench: Bench) -> None:
     home = team.home.parent / "elsewhere"
-    command = bench.command(home, bench.config("base"))[len(PROGRAM) :]
+    command = bench.arguments(home, bench.config("base"))
     done = call(team.environment, *command)
     assert done.returncode == 0, done.stdout + done.stderr
     assert not (home / "mlflow" / "mlflow.db").exists()

@@ -10,7 +10,7 @@ import pytest
 
 from tests.flows.conftest import REPOSITORY, Program
 
-pytestmark = [pytest.mark.xdist_group("refresh"), pytest.mark.slow]
+pytestmark = [pytest.mark.xdist_group("batch"), pytest.mark.slow]
 
 # In a process of its own: Prefect reads its settings when it is imported.
 SCENE = """

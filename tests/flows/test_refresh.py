@@ -7,7 +7,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -25,9 +24,10 @@ from data_catalog.home import Home
 from data_catalog.lake import Lake
 from data_catalog.schemas import TableName
 from difffake.video import write_video
-from tests.flows.conftest import PROGRAM, REPOSITORY, Program
+from tests.flows.conftest import Program
 from tests.helpers.layouts import LAYOUTS
-from tests.helpers.media import astronaut_rgb
+from tests.helpers.media import aged, astronaut_rgb
+from tests.helpers.preloaded import Started
 from tests.helpers.s3 import BUCKET, s3_server
 
 pytestmark = [pytest.mark.xdist_group("refresh"), pytest.mark.slow]
@@ -91,6 +91,7 @@ def test_every_layout_is_read_and_every_video_has_one_status(program: Program, t
 
     expected = {name: {f"{name}/{key}" for key in build(tmp_path / name, write)} for name, build in LAYOUTS.items()}
     assert set(expected) == set(ADAPTERS)
+    aged(tmp_path)
     datasets = [{"name": name, "adapter": name, "root": str(tmp_path / name)} for name in expected]
     # Only what a dataset is by default: some of the trees put people into several splits, as their datasets do.
     config = str(program.config("layouts", datasets))
@@ -199,21 +200,12 @@ def undisturbed(program: Program, tmp_path_factory: pytest.TempPathFactory) -> d
     return stored(Home(place / "home").lake)
 
 
-def start(program: Program, home: Path, *more: str, **environment: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [*PROGRAM, "refresh", "--config", str(program.config("base")), "--home", str(home), *more],
-        env=os.environ | program.environment | one_store(program) | environment,
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        # A shell without job control starts what ends in & deaf to Ctrl-C, and so would be all that these tests start.
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-    )
+def start(program: Program, home: Path, *more: str, **environment: str) -> Started:
+    config = str(program.config("base"))
+    return program.start("refresh", "--config", config, "--home", str(home), *more, **one_store(program) | environment)
 
 
-def wait_for_first_faces(process: "subprocess.Popen[str]", lake: Path) -> None:
+def wait_for_first_faces(process: Started, lake: Path) -> None:
     deadline = time.monotonic() + 120
     while not list((lake / "faces").glob("*.parquet")):
         assert process.poll() is None, "the refresh ended before it could be disturbed"
@@ -335,14 +327,8 @@ def test_a_video_replaced_while_it_waits_is_left_for_the_next_refresh(
 ) -> None:
     home = tmp_path / "home"
     config = program.config("slow", runner={"videos_per_shard": 1, "workers": 1})
-    command = ["refresh", "--config", str(config), "--home", str(home), *source(folder)]
-    process = subprocess.Popen(
-        [*PROGRAM, *command],
-        env=os.environ | program.environment | one_store(program),
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    process = program.start(
+        "refresh", "--config", str(config), "--home", str(home), *source(folder), **one_store(program)
     )
     lake = Home(home).lake
     deadline = time.monotonic() + 120

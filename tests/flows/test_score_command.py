@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import time
@@ -17,11 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from difffake.video import Frame, reencode, write_video
-from tests.flows.conftest import PROGRAM, REPOSITORY
+from tests.flows.conftest import PROGRAM, REPOSITORY, Program
 from tests.helpers.detector import face_clip, saved_detector, small_detector
 from tests.helpers.media import astronaut_rgb, with_display_matrix, write_audio
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.xdist_group("batch"), pytest.mark.slow]
 
 FACE = astronaut_rgb()[0:256, 100:356]
 
@@ -125,25 +124,18 @@ CASES: dict[str, tuple[Callable[[Path], Any], str, str]] = {
 }  # fmt: skip
 
 
-def score(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [*PROGRAM, "score", *arguments]
-    return subprocess.run(
-        command, cwd=REPOSITORY, env=os.environ | environment, capture_output=True, text=True, timeout=300, check=False
-    )
-
-
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(saved_detector(small_detector(), tmp_path_factory.mktemp("model")))
 
 
-def test_every_kind_of_bad_input_is_a_row_with_status_and_reason(model: str, tmp_path: Path) -> None:
+def test_every_kind_of_bad_input_is_a_row_with_status_and_reason(program: Program, model: str, tmp_path: Path) -> None:
     for name, (make, _, _) in CASES.items():
         make(tmp_path / name)
     scrambled(tmp_path / "scrambled.mp4")
     places = [str(tmp_path / name) for name in [*CASES, "scrambled.mp4"]]
     out = tmp_path / "result.json"
-    run = score(*places, "--model", model, "--out", str(out), "--device", "cpu")
+    run = program.call("score", *places, "--model", model, "--out", str(out), "--device", "cpu")
     assert run.returncode == 2, run.stderr
     assert "Traceback" not in run.stderr
 
@@ -169,7 +161,7 @@ def test_every_kind_of_bad_input_is_a_row_with_status_and_reason(model: str, tmp
     assert f"{len(by_name) - unscored} of {len(by_name)} scored" in run.stderr
 
 
-def test_formats_exit_codes_reports_and_references(model: str, tmp_path: Path) -> None:
+def test_formats_exit_codes_reports_and_references(program: Program, model: str, tmp_path: Path) -> None:
     clips = tmp_path / "clips"
     clips.mkdir()
     face_clip(clips / "a.mp4")
@@ -179,7 +171,7 @@ def test_formats_exit_codes_reports_and_references(model: str, tmp_path: Path) -
         face_clip(references / f"{number}.mp4", 20 * number)
     common = (str(clips), "--model", model, "--device", "cpu")
 
-    table = score(*common, "--report", str(tmp_path / "reports"), "--reference", str(references))
+    table = program.call("score", *common, "--report", str(tmp_path / "reports"), "--reference", str(references))
     assert table.returncode == 0, table.stderr
     assert "anomalous" in table.stdout
     assert "p-value: share of real videos that score as high" in table.stdout
@@ -188,13 +180,13 @@ def test_formats_exit_codes_reports_and_references(model: str, tmp_path: Path) -
 
     read = {}
     for suffix in ("json", "csv", "parquet"):
-        assert score(*common, "--out", str(tmp_path / f"r.{suffix}")).returncode == 0
+        assert program.call("score", *common, "--out", str(tmp_path / f"r.{suffix}")).returncode == 0
     read["json"] = json.loads((tmp_path / "r.json").read_text())[0]["score"]
     read["csv"] = float(next(csv.DictReader((tmp_path / "r.csv").open()))["score"])
     read["parquet"] = pq.read_table(tmp_path / "r.parquet")["score"][0].as_py()
     assert len(set(read.values())) == 1
 
-    stdout = score(*common, "--format", "json")
+    stdout = program.call("score", *common, "--format", "json")
     assert json.loads(stdout.stdout)[0]["score"] == read["json"]
 
 
@@ -209,9 +201,9 @@ def test_formats_exit_codes_reports_and_references(model: str, tmp_path: Path) -
     ],
 )
 def test_what_cannot_be_done_is_one_message_with_what_to_do(
-    tmp_path: Path, arguments: tuple[str, ...], code: int, said: str
+    program: Program, tmp_path: Path, arguments: tuple[str, ...], code: int, said: str
 ) -> None:
-    run = score(*(argument.format(tmp=tmp_path) for argument in arguments))
+    run = program.call("score", *(argument.format(tmp=tmp_path) for argument in arguments))
     assert run.returncode == code
     assert said in " ".join(run.stderr.split())
     assert "Traceback" not in run.stderr
@@ -238,7 +230,9 @@ def test_interrupted_it_writes_what_it_has(model: str, tmp_path: Path) -> None:
     assert 1 <= len(json.loads((tmp_path / "r.json").read_text())) < 40
 
 
-def test_results_that_cannot_be_written_are_refused_before_anything_is_scored(model: str, tmp_path: Path) -> None:
-    run = score(str(tmp_path), "--model", model, "--out", str(tmp_path))
+def test_results_that_cannot_be_written_are_refused_before_anything_is_scored(
+    program: Program, model: str, tmp_path: Path
+) -> None:
+    run = program.call("score", str(tmp_path), "--model", model, "--out", str(tmp_path))
     assert run.returncode == 2
     assert "name a file in it" in run.stderr

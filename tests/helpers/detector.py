@@ -16,7 +16,7 @@ from difffake.differential.pairs import draw_pairs
 from difffake.faces.finder import build_face_finder
 from difffake.video import write_video
 from tasks.faces import extraction_fingerprint
-from tests.helpers.media import astronaut_rgb
+from tests.helpers.media import aged, astronaut_rgb
 
 SETTINGS = Settings(
     faces=FacesConfig(detector="blazeface", frames_per_video=6, crop_size_px=64),
@@ -78,4 +78,4 @@ def face_clip(path: Path, start: int = 0) -> Path:
     """Eight frames of a face that moves; the start is where it is first."""
     face = astronaut_rgb()[0:256, 100:356]
     write_video(path, [np.roll(face, start + 3 * step, axis=1) for step in range(8)], fps=8, crf=18)
-    return path
+    return aged(path)

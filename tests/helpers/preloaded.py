@@ -1,12 +1,13 @@
 """The command line in a process forked from one that has imported it: what a test's call costs is its work.
 
 A fresh process imports for nine seconds of CPU time before it does anything, a hundred times in the flow tests. The
-child is otherwise what `difffake` starts: its own environment, arguments, working folder, outputs and exit code. Tests
-that kill processes start them in the ordinary way.
+child is otherwise what `difffake` starts: its own environment, arguments, working folder, outputs and exit code, a
+process group of its own to be killed by, and Ctrl-C. What the interpreter does at its start and end is left out.
 """
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,61 @@ _POLL_S = 0.02
 _SERVE = "from tests.helpers.preloaded import serve; serve()"
 
 
+class Started:
+    """A command that runs; used like `subprocess.Popen`.
+
+    Attributes:
+        pid: of the process, which leads a group of its own.
+        returncode: None until it has been waited for.
+    """
+
+    def __init__(self, preloaded: "Preloaded", pid: int, arguments: Sequence[str], outputs: tuple[Path, Path]) -> None:
+        self._preloaded, self._arguments, self._outputs = preloaded, list(arguments), outputs
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Its exit code, or None while it runs."""
+        if self.returncode is None:
+            self.returncode = self._preloaded.ask({"do": "wait", "pid": self.pid, "timeout_s": 0})
+        return self.returncode
+
+    def wait(self, timeout: float = 60) -> int:
+        """Its exit code.
+
+        Raises:
+            subprocess.TimeoutExpired: it runs for longer.
+        """
+        if self.returncode is None:
+            self.returncode = self._preloaded.ask({"do": "wait", "pid": self.pid, "timeout_s": timeout})
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired(self._arguments, timeout, *self.written())
+        return self.returncode
+
+    def communicate(self, timeout: float = 60) -> tuple[str, str]:
+        """What it has written to standard output and error when it ends.
+
+        Raises:
+            subprocess.TimeoutExpired: it runs for longer.
+        """
+        self.wait(timeout)
+        return self.written()
+
+    def written(self) -> tuple[str, str]:
+        """What it has written to standard output and error so far."""
+        output, errors = (path.read_text(encoding="utf-8", errors="replace") for path in self._outputs)
+        return output, errors
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to it alone."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Kill it alone; its children are not told."""
+        self.send_signal(signal.SIGKILL)
+
+
 class Preloaded:
     """A process that has imported the program and forks for every call.
 
@@ -33,6 +89,8 @@ class Preloaded:
     """
 
     def __init__(self, environment: Mapping[str, str], repository: Path) -> None:
+        self._outputs = tempfile.TemporaryDirectory()
+        self._calls = 0
         self._process = subprocess.Popen(
             [sys.executable, "-c", _SERVE],
             env=os.environ | dict(environment),
@@ -42,44 +100,55 @@ class Preloaded:
             text=True,
         )
 
+    def start(self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> Started:
+        """Start one command."""
+        self._calls += 1
+        place = Path(self._outputs.name)
+        outputs = place / f"{self._calls}.stdout", place / f"{self._calls}.stderr"
+        request = {
+            "do": "start",
+            "arguments": list(arguments),
+            "environment": dict(environment),
+            "folder": str(folder),
+            "outputs": [str(path) for path in outputs],
+        }
+        for path in outputs:
+            path.touch()
+        return Started(self, int(self.ask(request)), arguments, outputs)
+
     def call(
         self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path, timeout_s: float
     ) -> subprocess.CompletedProcess[str]:
         """Run one command to its end, as `subprocess.run` would.
 
         Raises:
-            subprocess.TimeoutExpired: it took longer, and was killed.
+            subprocess.TimeoutExpired: it took longer, and was killed with all it had started in its group.
         """
-        with tempfile.TemporaryDirectory() as place:
-            outputs = Path(place) / "stdout", Path(place) / "stderr"
-            request = {
-                "arguments": list(arguments),
-                "environment": dict(environment),
-                "folder": str(folder),
-                "outputs": [str(path) for path in outputs],
-                "timeout_s": timeout_s,
-            }
-            code = self._ask(request)
-            stdout, stderr = (path.read_text(encoding="utf-8", errors="replace") for path in outputs)
-        if code is None:
-            raise subprocess.TimeoutExpired(list(arguments), timeout_s, stdout, stderr)
-        return subprocess.CompletedProcess(list(arguments), code, stdout, stderr)
+        started = self.start(arguments, environment, folder)
+        try:
+            code = started.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(started.pid, signal.SIGKILL)
+            started.wait()
+            raise
+        return subprocess.CompletedProcess(list(arguments), code, *started.written())
 
-    def close(self) -> None:
-        """End the process."""
-        with suppress(BrokenPipeError):
-            self._pipe(self._process.stdin).close()
-        self._process.wait(30)
-
-    def _ask(self, request: dict[str, Any]) -> int | None:
+    def ask(self, request: dict[str, Any]) -> Any:
+        """Put a request to the process; see `serve`."""
         questions, answers = self._pipe(self._process.stdin), self._pipe(self._process.stdout)
         questions.write(json.dumps(request) + "\n")
         questions.flush()
         answer = answers.readline()
         if not answer:
             raise RuntimeError(f"the preloaded program ended with exit code {self._process.wait(30)}")
-        code: int | None = json.loads(answer)
-        return code
+        return json.loads(answer)
+
+    def close(self) -> None:
+        """End the process."""
+        with suppress(BrokenPipeError):
+            self._pipe(self._process.stdin).close()
+        self._process.wait(30)
+        self._outputs.cleanup()
 
     @staticmethod
     def _pipe(pipe: IO[str] | None) -> IO[str]:
@@ -88,7 +157,7 @@ class Preloaded:
 
 
 def serve() -> None:
-    """Fork a child for each request on standard input, and answer its exit code, or null where it took too long."""
+    """Answer requests on standard input: to `start` a child, its pid; to `wait`, its exit code, null while it runs."""
     # Loaded before the first fork.
     for module in ("cli", "ablate", "batch", "end_to_end", "maintain", "refresh"):
         import_module(f"flows.{module}")
@@ -96,30 +165,35 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
         request = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
-            answers.close()
-            _become(request)
-        answers.write(json.dumps(_wait(pid, request["timeout_s"])) + "\n")
+        if request["do"] == "start":
+            answer: int | None = os.fork()
+            if answer == 0:
+                answers.close()
+                _become(request)
+        else:
+            answer = _wait(request["pid"], request["timeout_s"])
+        answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
 
 def _wait(pid: int, timeout_s: float) -> int | None:
     deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
+    while True:
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
             return os.waitstatus_to_exitcode(status)
+        if time.monotonic() >= deadline:
+            return None
         time.sleep(_POLL_S)
-    os.kill(pid, 9)
-    os.waitpid(pid, 0)
-    return None
 
 
 def _become(request: dict[str, Any]) -> None:
     """Be a process that was started with these arguments; never returns."""
     code: object = 1
     try:
+        os.setsid()
+        # A shell without job control starts what ends in & deaf to Ctrl-C, and so would be all that tests start.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for number, path in enumerate(request["outputs"], start=1):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)

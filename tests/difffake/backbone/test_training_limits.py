@@ -130,7 +130,9 @@ def test_a_compiled_training_has_the_same_names_and_nearly_the_same_losses(tmp_p
     if shutil.which(os.environ.get("CXX", "g++")) is None:
         pytest.skip("torch.compile needs a C++ compiler on a CPU")
     # One batch: a second size would be compiled again.
-    changes = {"epochs": 1, "learning_rate": 0.005, "batch_pairs": 12, "input_size_px": 64}
+    changes = {
+        "model": "test_resnet.r160_in1k", "epochs": 1, "learning_rate": 0.005, "batch_pairs": 12, "input_size_px": 64
+    }  # fmt: skip
     compiled, plain = run(tmp_path, compile=True, **changes), run(tmp_path / "plain", **changes)
     assert compiled.history[0].train_loss == pytest.approx(plain.history[0].train_loss, abs=1e-4)
     ours, theirs = read_tensors(compiled.best_weights)[0], read_tensors(plain.best_weights)[0]

@@ -26,6 +26,7 @@ from tests.helpers.preloaded import Preloaded, Started
 BAD_VIDEOS = {"900": "unreadable", "901": "unreadable", "902": "few_faces"}
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROGRAM = (sys.executable, "-c", "from flows.cli import main; main()")
+_MAKES_A_DATABASE = frozenset({"run", "refresh", "ablate"})
 TINY = {
     "name": "tiny",
     "data": {"train_compression": "c23", "test_compression": "c23"},
@@ -91,8 +92,9 @@ class Program:
     def _prepare(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         # Prefect has read its own settings when it was imported.
         assert not any(name.startswith("PREFECT_") for name in environment)
-        if "--home" in arguments and self.database is not None and "MLFLOW_TRACKING_URI" not in environment:
-            # Another one takes longer to make than most commands take.
+        is_at_home = self.database is not None and "MLFLOW_TRACKING_URI" not in environment
+        if is_at_home and arguments[0] in _MAKES_A_DATABASE and "--home" in arguments:
+            # Making one takes longer than most commands do.
             database = Home(Path(arguments[arguments.index("--home") + 1])).mlflow / "mlflow.db"
             if not database.exists():
                 database.parent.mkdir(parents=True, exist_ok=True)

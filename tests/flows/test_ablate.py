@@ -3,6 +3,7 @@
 import csv
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +156,7 @@ def test_seeds_share_faces_and_give_a_spread(
 
 def test_a_dry_run_shows_the_plan_and_touches_nothing(bench: Bench, tmp_path: Path) -> None:
     config = study(bench, "dry", seeds=[0, 1], axes=AXES)
-    run = ablate(bench, tmp_path / "home", config, "--dry-run")
+    run = ablate(replace(bench, database=None), tmp_path / "home", config, "--dry-run")
     assert run.returncode == 0, run.stderr
     assert "dry: 6 runs" in run.stdout
     assert "backbone 2" in run.stdout
@@ -164,7 +165,8 @@ def test_a_dry_run_shows_the_plan_and_touches_nothing(bench: Bench, tmp_path: Pa
 
 
 def test_a_faulty_cell_is_refused_before_anything_runs(bench: Bench, tmp_path: Path) -> None:
-    run = ablate(bench, tmp_path / "home", study(bench, "faulty", axes={"density.components": [2, 0]}))
+    faulty = study(bench, "faulty", axes={"density.components": [2, 0]})
+    run = ablate(replace(bench, database=None), tmp_path / "home", faulty)
     assert run.returncode == 1
     message = " ".join(run.stderr.split())
     assert "cell 'density.components=0' does not validate: density.components: Input should be greater" in message

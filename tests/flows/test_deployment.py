@@ -1,16 +1,15 @@
 """`prefect.yaml` deploys from a checkout, and the server creates the scheduled runs of its deployment."""
 
-import json
 import os
 import subprocess
 import sys
 import time
 from typing import Any
-from urllib.request import Request, urlopen
 
 import pytest
 
 from tests.flows.conftest import REPOSITORY, Bench
+from tests.helpers.prefect_api import ask_prefect
 
 pytestmark = [pytest.mark.xdist_group("ablate"), pytest.mark.slow]
 
@@ -36,12 +35,7 @@ def call_prefect(bench: Bench, *arguments: str) -> str:
 
 
 def ask(bench: Bench, path: str, body: dict[str, Any] | None = None, method: str = "POST") -> Any:
-    url = f"{bench.environment['PREFECT_API_URL']}/{path}"
-    content = None if body is None else json.dumps(body).encode()
-    request = Request(url, content, {"Content-Type": "application/json"}, method=method)  # noqa: S310 - loopback
-    with urlopen(request) as response:  # noqa: S310
-        text = response.read()
-    return json.loads(text) if text else None
+    return ask_prefect(bench.environment["PREFECT_API_URL"], path, body, method)
 
 
 def test_the_deployment_is_made_and_its_schedule_fills_once_switched_on(bench: Bench) -> None:

@@ -1,14 +1,13 @@
 """Long work is a bar on the run's page."""
 
-import json
 import os
 import subprocess
 import sys
-from urllib.request import Request, urlopen
 
 import pytest
 
 from tests.flows.conftest import REPOSITORY, Program
+from tests.helpers.prefect_api import ask_prefect
 
 pytestmark = [pytest.mark.xdist_group("batch"), pytest.mark.slow]
 
@@ -45,12 +44,8 @@ def run(code: str, environment: dict[str, str]) -> str:
 
 def test_progress_is_an_artifact_that_grows(program: Program) -> None:
     run(WORKER, program.environment)
-    body = json.dumps({"artifacts": {"key": {"any_": ["progress-pseudo-fakes"]}}}).encode()
-    request = Request(  # noqa: S310 - loopback
-        f"{program.environment['PREFECT_API_URL']}/artifacts/filter", body, {"Content-Type": "application/json"}
-    )
-    with urlopen(request) as response:  # noqa: S310
-        (bar,) = json.loads(response.read())
+    body = {"artifacts": {"key": {"any_": ["progress-pseudo-fakes"]}}}
+    (bar,) = ask_prefect(program.environment["PREFECT_API_URL"], "artifacts/filter", body)
     assert (bar["type"], bar["data"], bar["description"]) == ("progress", 75.0, "pseudo_fakes: videos")
 
 

@@ -1,6 +1,5 @@
 """Refresh as its users run it: every layout, changes, and drills with kills, a full disk and two at once."""
 
-import json
 import os
 import shutil
 import signal
@@ -9,7 +8,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 from zlib import crc32
 
 import cv2
@@ -27,6 +25,7 @@ from difffake.video import write_video
 from tests.flows.conftest import Program
 from tests.helpers.layouts import LAYOUTS
 from tests.helpers.media import aged, astronaut_rgb
+from tests.helpers.prefect_api import ask_prefect
 from tests.helpers.preloaded import Started
 from tests.helpers.s3 import BUCKET, s3_server
 
@@ -182,10 +181,7 @@ def test_a_refresh_whose_checks_find_something_says_so_on_the_command_line_and_o
 
 def last_state(program: Program) -> dict[str, Any]:
     body = {"flows": {"name": {"any_": ["refresh"]}}, "sort": "START_TIME_DESC", "limit": 1}
-    url = f"{program.environment['PREFECT_API_URL']}/flow_runs/filter"
-    request = Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})  # noqa: S310 - loopback
-    with urlopen(request) as response:  # noqa: S310
-        (run,) = json.loads(response.read())
+    (run,) = ask_prefect(program.environment["PREFECT_API_URL"], "flow_runs/filter", body)
     state: dict[str, Any] = run["state"]
     return state
 

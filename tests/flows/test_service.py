@@ -7,11 +7,8 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import pytest
 from mlflow import MlflowClient
@@ -21,6 +18,7 @@ from tasks import services, supervisor
 from tasks.promotion import APPROVED, STATE_TAG, WAITING
 from tasks.registry import CHAMPION, MODEL
 from tests.flows.conftest import PROGRAM, REPOSITORY, Bench
+from tests.helpers.prefect_api import ask_prefect
 
 pytestmark = [pytest.mark.xdist_group("service"), pytest.mark.slow]
 
@@ -67,21 +65,8 @@ class Service:
     def are_healthy(self) -> bool:
         return all(row.state == "healthy" for row in supervisor.status(self.place))
 
-    def ask(self, path: str, body: dict[str, Any] | None = None, method: str = "POST") -> Any:
-        url = f"http://127.0.0.1:{self.ports[0]}/api/{path}"
-        content = None if body is None else json.dumps(body).encode()
-        request = Request(url, content, {"Content-Type": "application/json"}, method=method)
-        # Prefect answers 503 while its database is locked, to have the question put again.
-        for attempt in range(20):
-            try:
-                with urlopen(request) as response:  # noqa: S310
-                    text = response.read()
-                return json.loads(text) if text else None
-            except HTTPError as error:
-                if error.code != HTTPStatus.SERVICE_UNAVAILABLE:
-                    raise
-                time.sleep(0.1 * attempt)
-        raise AssertionError(f"{url} is busy")
+    def ask(self, path: str, body: Any = None, method: str = "POST") -> Any:
+        return ask_prefect(f"http://127.0.0.1:{self.ports[0]}/api", path, body, method)
 
     def fire_soon(self, deployment: str) -> None:
         """Give a deployment one more schedule, which fires in a minute or so and then not for an hour."""

@@ -86,11 +86,7 @@ def probe(path: Path, limits: InputLimits | None = None, deadline: Deadline | No
     packets = 0
     with _open_video(path) as (container, stream):
         try:
-            for packet in container.demux(stream):
-                if deadline is not None:
-                    deadline.check()
-                if packet.size == 0 or packet.is_discard:
-                    continue
+            for packet in _packets_shown(container, stream, deadline):
                 packets += 1
                 if packet.pts is not None:
                     times.append(packet.pts)
@@ -249,15 +245,18 @@ def _check_encodable(rgb: RgbImage) -> None:
 def _decode(path: Path, wanted: list[int], deadline: Deadline | None = None) -> Iterator[Frame]:
     if not wanted:
         return
+    delivered = 0
     try:
-        yield from _decode_with(path, wanted, deadline, _skippable_positions(path, wanted, deadline))
-    except _UnknownOrderError:
-        # Nothing was delivered yet.
-        yield from _decode_with(path, wanted, deadline, {})
+        for frame in _decode_with(path, wanted, deadline, _skippable_positions(path, wanted, deadline)):
+            yield frame
+            delivered += 1
+    except _NotAsAnnouncedError:
+        # Whatever is odd about it, decoding all of it says.
+        yield from _decode_with(path, wanted[delivered:], deadline, {})
 
 
-class _UnknownOrderError(Exception):
-    """The decoder's first frame is not the first by presentation time."""
+class _NotAsAnnouncedError(Exception):
+    """The decoder does not give the frames that the packets' presentation times announce."""
 
 
 def _skippable_positions(path: Path, wanted: list[int], deadline: Deadline | None) -> dict[int, int]:
@@ -269,11 +268,7 @@ def _skippable_positions(path: Path, wanted: list[int], deadline: Deadline | Non
         if stream.codec_context.name not in _CODECS_THAT_MARK_REFERENCES:
             return {}
         try:
-            for packet in container.demux(stream):
-                if deadline is not None:
-                    deadline.check()
-                if packet.size == 0 or packet.is_discard:
-                    continue
+            for packet in _packets_shown(container, stream, deadline):
                 if packet.pts is None:
                     return {}
                 times.append(packet.pts)
@@ -301,18 +296,19 @@ def _decode_with(
                     deadline.check()
                 index = positions.get(cast(int, frame.pts), -1) if positions else decoded
                 if decoded == 0:
-                    if index != 0:
-                        raise _UnknownOrderError
                     start_s = frame.time
+                if index > pending[0] or (decoded == 0 and index != 0):
+                    raise _NotAsAnnouncedError
                 decoded = max(decoded, index + 1)
-                if index >= pending[0]:
-                    yield Frame(pending[0], _elapsed_s(start_s, frame.time, index / rate), _upright_rgb(frame))
-                while pending and pending[0] <= index:
+                if index == pending[0]:
+                    yield Frame(index, _elapsed_s(start_s, frame.time, index / rate), _upright_rgb(frame))
                     pending.popleft()
                 if not pending:
                     return
         except av.error.FFmpegError as error:
             failure = error
+    if positions:
+        raise _NotAsAnnouncedError from failure
     cause = str(failure.strerror) if failure else "the stream ended"
     if decoded == 0:
         raise UnreadableVideoError(_unreadable(path, f"not a single frame decoded: {cause}")) from failure
@@ -322,6 +318,17 @@ def _decode_with(
         decoded_frames=decoded,
         expected_frames=wanted[-1] + 1,
     ) from failure
+
+
+def _packets_shown(
+    container: InputContainer, stream: VideoStream, deadline: Deadline | None
+) -> "Iterator[av.Packet[VideoStream]]":
+    """Packets that hold something, and are not cut away by an edit list."""
+    for packet in container.demux(stream):
+        if deadline is not None:
+            deadline.check()
+        if packet.size and not packet.is_discard:
+            yield packet
 
 
 def _decode_sparsely(

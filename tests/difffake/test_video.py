@@ -1,7 +1,8 @@
 """Real clips, encoded here: each frame carries its own number in its pixels."""
 
+import itertools
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,39 @@ def test_what_no_frame_refers_to_is_not_decoded(tmp_path: Path, monkeypatch: pyt
     assert len(list(read_frames(clip, [10, 80]))) == 2
     # Of every four frames two or three are B-frames, and of these at least one is a reference of none.
     assert 20 < len(decoded) < 65
+
+
+def without_a_stretch(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+    return (frame for frame in frames if not 40 <= round(float(frame.time or 0) * 25) <= 70)
+
+
+def cut_short(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+    return itertools.takewhile(lambda frame: round(float(frame.time or 0) * 25) < 40, frames)
+
+
+def broken(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+    yield from cut_short(frames)
+    raise av.error.InvalidDataError(1, "broken")
+
+
+def without_the_first(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+    return itertools.islice(frames, 1, None)
+
+
+@pytest.mark.parametrize("fault", [without_a_stretch, cut_short, broken, without_the_first])
+def test_a_decoder_that_leaves_frames_out_is_asked_for_all_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Callable[[Iterator[av.VideoFrame]], Iterator[av.VideoFrame]]
+) -> None:
+    clip = encode(tmp_path / "clip.mp4", moving_frames(90), options=B_FRAMES)
+    wanted = [0, 10, 45, 60, 80]
+    everything = list(read_frames(clip, range(90)))
+    sparsely = video._decode_sparsely
+    monkeypatch.setattr(video, "_decode_sparsely", lambda *arguments: fault(sparsely(*arguments)))
+    found = list(read_frames(clip, wanted))
+    assert [frame.index for frame in found] == wanted
+    for frame in found:
+        np.testing.assert_array_equal(frame.rgb, everything[frame.index].rgb)
+        assert frame.time_s == everything[frame.index].time_s
 
 
 def test_a_clip_cut_out_between_open_groups_gives_the_frames_of_a_decoding_of_all(tmp_path: Path) -> None:

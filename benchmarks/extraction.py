@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.measure import Figure, in_fresh_process, median_of, peak_mb, resident_mb, spent
-from benchmarks.media import decode, sample_sets, sample_videos
+from benchmarks.media import decode, sample_sets, sample_videos, sampled
 from difffake.config import FacesConfig
 from difffake.faces.extraction import extract_faces
 from difffake.faces.finder import FaceFinder, build_face_finder
@@ -37,7 +37,7 @@ def run() -> list[Figure]:
 def _against_decoding() -> list[Figure]:
     figures = []
     for name, videos in sample_sets().items():
-        decode(videos[0], _CONFIG.frames_per_video)
+        decode(videos[0], sampled(videos[0], _CONFIG.frames_per_video))
         _extract(videos[0])
         ratio, spread = median_of(_REPEATS, lambda videos=videos: _ratio(videos))
         cpu_s, _ = median_of(1, lambda videos=videos: _cpu_s(videos))
@@ -86,9 +86,10 @@ def _seek(video: Path, detect: Callable[[npt.NDArray[np.uint8], int], Sequence[A
 def _ratio(videos: list[Path]) -> float:
     floor = whole = 0.0
     for video in videos:
+        wanted = sampled(video, _CONFIG.frames_per_video)
         # One after the other, so that both see the same state of the machine.
         with spent() as decoding:
-            decode(video, _CONFIG.frames_per_video)
+            decode(video, wanted)
         with spent() as extraction:
             _extract(video)
         floor, whole = floor + decoding.cpu_s, whole + extraction.cpu_s

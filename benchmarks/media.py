@@ -69,15 +69,20 @@ def sample_faces(crop_size_px: int, videos: int = 8, frames: int = 8) -> FaceSet
     )
 
 
-def decode(video: Path, count: int) -> None:
-    """Decode the frames that extraction samples, and nothing else: the floor of what reads videos."""
+def sampled(video: Path, count: int) -> frozenset[int]:
+    """The frames that extraction samples, found out before anything is measured."""
+    return frozenset(sample_indices(probe(video).frames, count).tolist())
+
+
+def decode(video: Path, wanted: frozenset[int]) -> None:
+    """Decode these frames, and nothing else: the floor of what reads videos."""
     # A cut file ends before the last of them, for whoever is measured against this too.
-    wanted = set(sample_indices(probe(video).frames, count).tolist())
+    last = max(wanted)
     with av.open(str(video)) as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
         for index, frame in enumerate(container.decode(stream)):
             if index in wanted:
                 frame.to_ndarray(format="rgb24", threads=1)
-            if index == max(wanted):
+            if index == last:
                 break

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from benchmarks.measure import Figure, in_fresh_process, median_of, peak_mb, resident_mb, spent
-from benchmarks.media import decode, sample_sets, sample_videos
+from benchmarks.media import decode, sample_sets, sample_videos, sampled
 from difffake.backbone.checkpoints import save_weights
 from difffake.backbone.embed import embed_images
 from difffake.backbone.embedder import build_backbone
@@ -75,8 +75,9 @@ def _ratio(detector: Detector, videos: list[Path]) -> float:
             judged = detector.score(video, "cpu")
         faces = sum(person.score.faces_used for person in judged.people if person.score.status == "scored")
         images = np.random.default_rng(0).integers(0, 256, (faces, _SIZE_PX, _SIZE_PX, 3), dtype=np.uint8)
+        wanted = sampled(video, _FACES.frames_per_video)
         with spent() as least:
-            decode(video, _FACES.frames_per_video)
+            decode(video, wanted)
             if faces:
                 embed_images(detector.backbone, images)
         floor, whole = floor + least.cpu_s, whole + scoring.cpu_s

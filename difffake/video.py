@@ -1,4 +1,4 @@
-"""Video files: what they hold, evenly spaced frames of them by sequential decoding, and writing them.
+"""Video files read: what they hold, and evenly spaced frames of them by sequential decoding.
 
 Frames are always decoded from the first one on: seeking to keyframes returns wrong frames on real clips, and container
 headers miscount. Left out is only what no other frame refers to, where the codec marks such frames: what is wanted is
@@ -6,10 +6,10 @@ the same to the bit. One thread does all the work, so that one process a core is
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -17,7 +17,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 from av.buffer import Buffer
-from av.container import InputContainer, OutputContainer
+from av.container import InputContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -28,10 +28,8 @@ from difffake.limits import Deadline, InputLimits
 
 _DISPLAY_MATRIX = "DISPLAYMATRIX"
 _UNSTATED_RATE = 25  # what FFmpeg assumes of raw streams
-_LARGEST_RATE_DENOMINATOR = 1001  # 30000/1001 and its relatives stay exact
 # H.264's nal_ref_idc (ITU-T H.264, 7.4.1). HEVC's mark holds within one temporal layer only.
 _CODECS_THAT_MARK_REFERENCES = frozenset({"h264"})
-_CLOCK_HZ = 90_000  # MPEG's; the ticks of all usual frame rates are whole
 
 
 @dataclass(frozen=True)
@@ -78,27 +76,8 @@ def probe(path: Path, limits: InputLimits | None = None, deadline: Deadline | No
         InputLimitError: the video is beyond the limits; told before the file is read where its header says so.
         UnreadableVideoError: no file, no video stream, no packets, or a first frame that cannot be decoded.
     """
-    if limits is not None:
-        _check_header(path, limits)
-    first = next(_decode(path, [0], deadline))
-    height, width = first.rgb.shape[:2]
-    times: list[int] = []
-    packets = 0
-    with _open_video(path) as (container, stream):
-        try:
-            for packet in _packets_shown(container, stream, deadline):
-                packets += 1
-                if packet.pts is not None:
-                    times.append(packet.pts)
-        except av.error.FFmpegError as error:
-            raise UnreadableVideoError(_unreadable(path, str(error.strerror))) from error
-        frames = max(packets, _frames_promised_by_a_cut_file(path, stream))
-        fps = _mean_rate(times, stream)
-        codec = stream.codec_context.name
-    if limits is not None:
-        limits.check_picture(width, height)
-        limits.check_length(frames, frames / fps)
-    return VideoInfo(frames=frames, fps=fps, duration_s=frames / fps, width=width, height=height, codec=codec)
+    survey = _survey(path, limits, deadline)
+    return _info(survey, next(_decode(path, [0], {}, deadline)), limits)
 
 
 def sample_indices(total_frames: int, count: int) -> npt.NDArray[np.int64]:
@@ -137,155 +116,149 @@ def read_frames(
     wanted = [int(index) for index in indices]
     if any(later <= earlier for earlier, later in zip([-1, *wanted], wanted, strict=False)):
         raise ValueError(f"frame indices must be non-negative and strictly increasing, not {wanted!s:.80}")
-    return _decode(path, wanted, deadline)
+    return _read(path, wanted, deadline)
 
 
-def write_video(path: Path, frames: Iterable[RgbImage], fps: float, crf: int) -> None:
-    """Encode frames as H.264 (yuv420p); equal frames give equal bytes.
-
-    All frames are (H, W, 3) uint8 of one size, H and W even; `crf` runs from 0 (lossless but for 4:2:0) to 51 (worst).
-    The container follows the suffix of `path`, which appears only once it is complete.
-
-    Raises:
-        ValueError: no frames, odd or differing sizes, another dtype, or a rate or crf out of range.
-    """
-    with _new_container(path, fps, crf) as (container, rate):
-        _encode(container, frames, rate, crf)
-
-
-def reencode(path: Path, frames: Iterable[Frame], fps: float, crf: int) -> int:
-    """Encode decoded frames as H.264 (yuv420p), each at its own time, and return how many there were.
-
-    Frames of odd width or height get their last column or row twice; frames of another size than the first one's are
-    scaled to it. Times that do not increase are put right. Equal frames give equal bytes.
-
-    Args:
-        path: where to; the container follows its suffix, and it appears only once it is complete.
-        frames: in presentation order; read one by one.
-        fps: mean rate, which the encoder's rate control reckons with.
-        crf: constant rate factor, 0 (lossless but for 4:2:0) to 51 (worst).
-
-    Raises:
-        ValueError: no frames, or a rate or crf out of range.
-    """
-    count, previous = 0, -1
-    stream: VideoStream | None = None
-    with _new_container(path, fps, crf) as (container, rate):
-        for count, frame in enumerate(frames, start=1):  # noqa: B007
-            rgb = _padded_to_even(frame.rgb)
-            if stream is None:
-                stream = _h264_stream(container, rgb, rate, crf)
-                stream.codec_context.time_base = Fraction(1, _CLOCK_HZ)
-            picture = VideoFrame.from_ndarray(rgb, format="rgb24").reformat(
-                stream.width, stream.height, "yuv420p", threads=1
-            )
-            previous = max(previous + 1, round(frame.time_s * _CLOCK_HZ))
-            picture.pts, picture.time_base = previous, Fraction(1, _CLOCK_HZ)
-            container.mux(stream.encode(picture))
-        if stream is None:
-            raise ValueError("a video needs at least one frame")
-        container.mux(stream.encode())
-    return count
-
-
-def _padded_to_even(rgb: RgbImage) -> RgbImage:
-    height, width = rgb.shape[:2]
-    padded = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    return np.ascontiguousarray(padded)
-
-
-@contextmanager
-def _new_container(path: Path, fps: float, crf: int) -> Iterator[tuple[OutputContainer, Fraction]]:
-    """A file to write to, put in its place once the block ends well, and the rate as a fraction."""
-    if not 0 < fps < float("inf") or not 0 <= crf <= 51:
-        raise ValueError(f"fps must be above 0 and crf in [0, 51], not {fps} and {crf}")
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
-        with av.open(str(partial), "w", options={"fflags": "+bitexact"}) as container:
-            yield container, Fraction(fps).limit_denominator(_LARGEST_RATE_DENOMINATOR)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _h264_stream(container: OutputContainer, rgb: RgbImage, rate: Fraction, crf: int) -> VideoStream:
-    stream = container.add_stream("libx264", rate=rate)
-    stream.height, stream.width = rgb.shape[:2]
-    stream.pix_fmt = "yuv420p"
-    stream.codec_context.thread_count = 1
-    # With macroblock trees x264's AVX-512 code gives other bytes from run to run, at sizes that are no multiple of 64.
-    stream.options = {"crf": str(crf), "threads": "1", "flags": "+bitexact", "x264-params": "mbtree=0"}
-    return stream
-
-
-def _encode(container: OutputContainer, frames: Iterable[RgbImage], rate: Fraction, crf: int) -> None:
-    stream: VideoStream | None = None
-    shape: tuple[int, ...] = ()
-    for rgb in frames:
-        if stream is None:
-            _check_encodable(rgb)
-            shape = rgb.shape
-            stream = _h264_stream(container, rgb, rate, crf)
-        if rgb.shape != shape or rgb.dtype != np.uint8:
-            raise ValueError(
-                f"all frames must be uint8 of shape {shape} like the first; one is {rgb.dtype} {rgb.shape}"
-            )
-        frame = VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
-        container.mux(stream.encode(frame.reformat(format="yuv420p", threads=1)))
-    if stream is None:
-        raise ValueError("a video needs at least one frame")
-    container.mux(stream.encode())
-
-
-def _check_encodable(rgb: RgbImage) -> None:
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.shape[0] % 2 or rgb.shape[1] % 2 or rgb.size == 0:
-        raise ValueError(f"frames must be (H, W, 3) with even H and W (4:2:0 halves them), not {rgb.shape}")
-
-
-def _decode(path: Path, wanted: list[int], deadline: Deadline | None = None) -> Iterator[Frame]:
+def _read(path: Path, wanted: list[int], deadline: Deadline | None) -> Iterator[Frame]:
     if not wanted:
         return
+    positions: Mapping[int, int] = {}
+    if _is_worth_skipping(wanted):
+        # What is wrong with a file that cannot be surveyed, decoding says.
+        with suppress(UnreadableVideoError):
+            positions = _skippable_positions(_survey(path, None, deadline), wanted)
+    for decoded in _decode(path, wanted, positions, deadline):
+        yield decoded.shown()
+
+
+def sample_frames(
+    path: Path, count: int, limits: InputLimits | None = None, deadline: Deadline | None = None
+) -> tuple[VideoInfo, Iterator[Frame]]:
+    """What a video holds, and `count` evenly spaced frames of it (`sample_indices`): `probe` and `read_frames` in one.
+
+    The file is read once for its packets and decoded once.
+
+    Raises:
+        InputLimitError: the video is beyond the limits; told before the file is read where its header says so.
+        UnreadableVideoError: no file, no video stream, no packets, or not a single frame could be decoded.
+        TruncatedVideoError: from the iterator, as by `read_frames`, which is also where a deadline passes.
+    """
+    survey = _survey(path, limits, deadline)
+    wanted = sample_indices(survey.frames, count).tolist()
+    # The first frame says how large frames are.
+    indices = wanted if wanted[0] == 0 else [0, *wanted]
+    decoded = _decode(path, indices, _skippable_positions(survey, wanted), deadline)
+    first = next(decoded)
+    info = _info(survey, first, limits)
+    return info, (one.shown() for one in chain([first] if wanted[0] == 0 else [], decoded))
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """What reading all packets of a file says.
+
+    Attributes:
+        times: presentation time of every packet shown, in the file's order; None where the container keeps none.
+        frames: as in `VideoInfo`.
+        fps: likewise.
+        codec: likewise.
+    """
+
+    times: tuple[int | None, ...]
+    frames: int
+    fps: float
+    codec: str
+
+
+def _survey(path: Path, limits: InputLimits | None, deadline: Deadline | None) -> _Survey:
+    if limits is not None:
+        limits.check_file(path)
+    with _open_video(path) as (container, stream):
+        if limits is not None:
+            _check_header(container, stream, limits)
+        try:
+            times = tuple(packet.pts for packet in _packets_shown(container, stream, deadline))
+        except av.error.FFmpegError as error:
+            raise UnreadableVideoError(_unreadable(path, str(error.strerror))) from error
+        frames = max(len(times), _frames_promised_by_a_cut_file(path, stream))
+        if not frames:
+            raise UnreadableVideoError(_unreadable(path, "its video stream holds no frame"))
+        fps = _mean_rate([time for time in times if time is not None], stream)
+        return _Survey(times, frames, fps, stream.codec_context.name)
+
+
+def _info(survey: _Survey, first: "_Decoded", limits: InputLimits | None) -> VideoInfo:
+    width, height = first.size_px
+    duration_s = survey.frames / survey.fps
+    if limits is not None:
+        limits.check_picture(width, height)
+        limits.check_length(survey.frames, duration_s)
+    return VideoInfo(
+        frames=survey.frames, fps=survey.fps, duration_s=duration_s, width=width, height=height, codec=survey.codec
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Decoded:
+    """A frame that is not turned into RGB yet."""
+
+    index: int
+    time_s: float
+    frame: VideoFrame
+    display_matrix: npt.NDArray[np.int32] | None
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height as displayed."""
+        size = self.frame.width, self.frame.height
+        return size[::-1] if self.display_matrix is not None and _is_turned(self.display_matrix) else size
+
+    def shown(self) -> Frame:
+        rgb: RgbImage = np.asarray(self.frame.to_ndarray(format="rgb24", threads=1), dtype=np.uint8)
+        if self.display_matrix is not None:
+            rgb = apply_display_matrix(rgb, self.display_matrix)
+        return Frame(self.index, self.time_s, rgb)
+
+
+def _is_worth_skipping(wanted: Sequence[int]) -> bool:
+    return wanted[-1] + 1 >= 2 * len(wanted)
+
+
+def _skippable_positions(survey: _Survey, wanted: Sequence[int]) -> Mapping[int, int]:
+    """The position of every presentation time, where frames nobody wants may be skipped; else empty."""
+    if survey.codec not in _CODECS_THAT_MARK_REFERENCES or not _is_worth_skipping(wanted):
+        return {}
+    times = [time for time in survey.times if time is not None]
+    # A cut file is decoded as it is, to the frame where it ends.
+    if len(set(times)) < len(survey.times) or wanted[-1] >= len(times):
+        return {}
+    return {time: position for position, time in enumerate(sorted(times))}
+
+
+def _decode(
+    path: Path, wanted: list[int], positions: Mapping[int, int], deadline: Deadline | None
+) -> Iterator[_Decoded]:
     delivered = 0
     try:
-        for frame in _decode_with(path, wanted, deadline, _skippable_positions(path, wanted, deadline)):
-            yield frame
+        for decoded in _decode_with(path, wanted, positions, deadline):
+            yield decoded
             delivered += 1
     except _NotAsAnnouncedError:
         # Whatever is odd about it, decoding all of it says.
-        yield from _decode_with(path, wanted[delivered:], deadline, {})
+        yield from _decode_with(path, wanted[delivered:], {}, deadline)
 
 
 class _NotAsAnnouncedError(Exception):
     """The decoder does not give the frames that the packets' presentation times announce."""
 
 
-def _skippable_positions(path: Path, wanted: list[int], deadline: Deadline | None) -> dict[int, int]:
-    """The position of every presentation time, where frames nobody wants may be skipped; else empty."""
-    if wanted[-1] + 1 < 2 * len(wanted):
-        return {}
-    times: list[int] = []
-    with _open_video(path) as (container, stream):
-        if stream.codec_context.name not in _CODECS_THAT_MARK_REFERENCES:
-            return {}
-        try:
-            for packet in _packets_shown(container, stream, deadline):
-                if packet.pts is None:
-                    return {}
-                times.append(packet.pts)
-        except av.error.FFmpegError:
-            return {}
-    # A cut file is decoded as it is, to the frame where it ends.
-    if len(set(times)) < len(times) or wanted[-1] >= len(times):
-        return {}
-    return {time: position for position, time in enumerate(sorted(times))}
-
-
 def _decode_with(
-    path: Path, wanted: list[int], deadline: Deadline | None, positions: Mapping[int, int]
-) -> Iterator[Frame]:
+    path: Path, wanted: list[int], positions: Mapping[int, int], deadline: Deadline | None
+) -> Iterator[_Decoded]:
     pending = deque(wanted)
     decoded = 0
     start_s: float | None = None
+    orientation = _Orientation()
     with _open_video(path) as (container, stream):
         rate = _mean_rate([], stream)
         failure: av.error.FFmpegError | None = None
@@ -301,7 +274,8 @@ def _decode_with(
                     raise _NotAsAnnouncedError
                 decoded = max(decoded, index + 1)
                 if index == pending[0]:
-                    yield Frame(index, _elapsed_s(start_s, frame.time, index / rate), _upright_rgb(frame))
+                    elapsed_s = _elapsed_s(start_s, frame.time, index / rate)
+                    yield _Decoded(index, elapsed_s, frame, orientation.matrix_of(frame))
                     pending.popleft()
                 if not pending:
                     return
@@ -348,14 +322,12 @@ def _elapsed_s(start_s: float | None, time_s: float | None, untimed_s: float) ->
     return untimed_s if start_s is None or time_s is None else time_s - start_s
 
 
-def _check_header(path: Path, limits: InputLimits) -> None:
+def _check_header(container: InputContainer, stream: VideoStream, limits: InputLimits) -> None:
     """Look at what the header claims: enough to refuse by, never enough to accept by."""
-    limits.check_file(path)
-    with _open_video(path) as (container, stream):
-        if stream.width and stream.height:
-            limits.check_picture(stream.width, stream.height)
-        if container.duration is not None:
-            limits.check_length(stream.frames, container.duration / av.time_base)
+    if stream.width and stream.height:
+        limits.check_picture(stream.width, stream.height)
+    if container.duration is not None:
+        limits.check_length(stream.frames, container.duration / av.time_base)
 
 
 @contextmanager
@@ -400,12 +372,30 @@ def _mean_rate(times: list[int], stream: VideoStream) -> float:
     return float(stream.average_rate or stream.guessed_rate or stream.base_rate or _UNSTATED_RATE)
 
 
-def _upright_rgb(frame: VideoFrame) -> RgbImage:
-    rgb: RgbImage = np.asarray(frame.to_ndarray(format="rgb24", threads=1), dtype=np.uint8)
-    side_data = cast(Mapping[str, Buffer], frame.side_data)
-    if _DISPLAY_MATRIX not in side_data:
-        return rgb
-    return apply_display_matrix(rgb, np.frombuffer(bytes(side_data[_DISPLAY_MATRIX]), dtype=np.int32).reshape(3, 3))
+class _Orientation:
+    """The display matrix of a video's frames: the first one's, and a new one whenever their rotation changes.
+
+    Asking a frame for its side data ties it into a reference cycle, which holds its picture until the next collection
+    of garbage: a hundred megabytes for a 720p video's frames, and the time to get as much anew.
+    """
+
+    def __init__(self) -> None:
+        self._rotation: int | None = None
+        self._matrix: npt.NDArray[np.int32] | None = None
+
+    def matrix_of(self, frame: VideoFrame) -> npt.NDArray[np.int32] | None:
+        if frame.rotation != self._rotation:
+            self._rotation = frame.rotation
+            side_data = cast(Mapping[str, Buffer], frame.side_data)
+            content = bytes(side_data[_DISPLAY_MATRIX]) if _DISPLAY_MATRIX in side_data else None
+            self._matrix = None if content is None else np.frombuffer(content, dtype=np.int32).reshape(3, 3)
+        return self._matrix
+
+
+def _is_turned(matrix: npt.NDArray[np.int32]) -> bool:
+    """Whether what is shown is as wide as what is stored is high, to the nearest quarter turn."""
+    (x_from_p, y_from_p), (x_from_q, y_from_q) = matrix[:2, :2].tolist()
+    return bool(abs(x_from_q) + abs(y_from_p) > abs(x_from_p) + abs(y_from_q))
 
 
 def apply_display_matrix(rgb: RgbImage, matrix: npt.NDArray[np.int32]) -> RgbImage:
@@ -417,8 +407,7 @@ def apply_display_matrix(rgb: RgbImage, matrix: npt.NDArray[np.int32]) -> RgbIma
     Source: ISO/IEC 14496-12, track header box.
     """
     (x_from_p, y_from_p), (x_from_q, y_from_q) = matrix[:2, :2].tolist()
-    is_turned = abs(x_from_q) + abs(y_from_p) > abs(x_from_p) + abs(y_from_q)
-    if is_turned:
+    if _is_turned(matrix):
         rgb, x_sign, y_sign = rgb.transpose(1, 0, 2), x_from_q, y_from_p
     else:
         x_sign, y_sign = x_from_p, y_from_q

@@ -16,7 +16,7 @@ from difffake.errors import DataError
 from difffake.faces.finder import FaceFinder, build_face_finder
 from difffake.faces.records import FloatArray, RgbImage
 from difffake.randomness import derive_rng
-from difffake.video import write_video
+from difffake.video_writing import write_video
 
 _LEAST_LANDMARK_SCORE = 0.5
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from difffake.config import FacesConfig
 from difffake.errors import InputLimitError, TruncatedVideoError, UnreadableVideoError
@@ -22,7 +21,7 @@ from difffake.limits import Deadline, InputLimits
 from difffake.media import Media
 from difffake.perturbations.perturbation import Perturbation, perturb_frames, read_perturbed_frames
 from difffake.photo import photo_size, read_photo
-from difffake.video import Frame, VideoInfo, probe, read_frames, sample_indices
+from difffake.video import Frame, VideoInfo, probe, sample_frames, sample_indices
 
 # Bump when extraction yields other records for the same video, configuration and weights.
 STAGE_VERSION = 1
@@ -56,11 +55,9 @@ def extract_faces(
         if media == "photo":
             frames = _photo(path, video_sha256, perturbation, limits)
         else:
-            video = probe(path, limits, deadline)
-            indices = sample_indices(video.frames, config.frames_per_video)
-            frames = _sampled(path, video_sha256, indices, perturbation, deadline)
+            video, frames = _sampled(path, video_sha256, config.frames_per_video, perturbation, limits, deadline)
             if on_frame is not None:
-                frames = _counted(frames, len(indices), on_frame)
+                frames = _counted(frames, min(config.frames_per_video, video.frames), on_frame)
         seen, loss = _look_at_all(frames, video.frames if video else 1, config, finder, deadline)
     except UnreadableVideoError as error:
         return Extraction("unreadable", str(error).removeprefix(f"{path}: "), frames_sampled=0)
@@ -80,13 +77,16 @@ def _counted(frames: Iterator[Frame], total: int, on_frame: Callable[[int, int],
 def _sampled(
     path: Path,
     video_sha256: str,
-    indices: npt.NDArray[np.int64],
+    count: int,
     perturbation: Perturbation | None,
+    limits: InputLimits | None,
     deadline: Deadline | None,
-) -> Iterator[Frame]:
+) -> tuple[VideoInfo, Iterator[Frame]]:
     if perturbation is None:
-        return read_frames(path, indices, deadline)
-    return read_perturbed_frames(path, indices.tolist(), perturbation, video_sha256)
+        return sample_frames(path, count, limits, deadline)
+    video = probe(path, limits, deadline)
+    wanted = sample_indices(video.frames, count).tolist()
+    return video, read_perturbed_frames(path, wanted, perturbation, video_sha256)
 
 
 def _photo(

@@ -10,7 +10,8 @@ from difffake.config import PerturbationName
 from difffake.errors import TruncatedVideoError
 from difffake.perturbations.frames import FRAME_PERTURBATIONS
 from difffake.randomness import derive_rng
-from difffake.video import Frame, probe, read_frames, reencode
+from difffake.video import Frame, probe, read_frames
+from difffake.video_writing import reencode
 
 STAGE_VERSION = 1
 """Enters the fingerprint of a perturbed extraction: bump it when perturbed frames change."""

@@ -19,7 +19,7 @@ from data_catalog.footage.motion import (
     tone_table,
 )
 from difffake.errors import DataError
-from difffake.video import write_video
+from difffake.video_writing import write_video
 
 STILL = Drift(0.0, (), (), ())
 FROZEN = CameraMotion(*[STILL] * 9)

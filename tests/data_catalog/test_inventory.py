@@ -16,7 +16,7 @@ from data_catalog.lake import Lake
 from data_catalog.schemas import TableName
 from difffake.config import DatasetSpec
 from difffake.errors import DataError
-from difffake.video import write_video
+from difffake.video_writing import write_video
 
 VIDEOS = ("youtube/c23/videos/000.mp4", "youtube/c23/videos/001.mp4", "youtube/c23/videos/002.mp4")
 

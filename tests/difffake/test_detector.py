@@ -25,7 +25,7 @@ from difffake.faces.records import FaceRecord
 from difffake.judgement import PersonExamination
 from difffake.locations import MANIFEST
 from difffake.scores import Examination, VideoScore
-from difffake.video import write_video
+from difffake.video_writing import write_video
 from tests.helpers.detector import FUSED, NAMES, SETTINGS, embeddings, face_clip, saved_detector, small_detector
 from tests.helpers.media import astronaut_rgb
 

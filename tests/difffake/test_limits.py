@@ -9,7 +9,8 @@ from difffake.errors import InputLimitError
 from difffake.faces.extraction import extract_faces
 from difffake.faces.finder import build_face_finder
 from difffake.limits import Deadline, InputLimits
-from difffake.video import probe, read_frames, write_video
+from difffake.video import probe, read_frames
+from difffake.video_writing import write_video
 from tests.helpers.media import astronaut_rgb
 
 CONFIG = FacesConfig(detector="blazeface", frames_per_video=4, crop_size_px=64)

@@ -1,5 +1,6 @@
 """Real clips, encoded here: each frame carries its own number in its pixels."""
 
+import gc
 import itertools
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +18,8 @@ from hypothesis import strategies as st
 from difffake import video
 from difffake.errors import TruncatedVideoError, UnreadableVideoError
 from difffake.faces.records import RgbImage
-from difffake.video import apply_display_matrix, probe, read_frames, sample_indices, write_video
+from difffake.video import apply_display_matrix, probe, read_frames, sample_frames, sample_indices
+from difffake.video_writing import write_video
 from tests.helpers.media import ONE, carphone_path, with_display_matrix, write_audio
 
 BITS = 10
@@ -187,6 +189,50 @@ def test_what_no_frame_refers_to_is_not_decoded(tmp_path: Path, monkeypatch: pyt
     assert len(list(read_frames(clip, [10, 80]))) == 2
     # Of every four frames two or three are B-frames, and of these at least one is a reference of none.
     assert 20 < len(decoded) < 65
+
+
+@pytest.mark.parametrize("options", [B_FRAMES, {"bf": "0", "preset": "ultrafast"}])
+@pytest.mark.parametrize("count", [1, 7, 60, 90, 200])
+@pytest.mark.parametrize("matrix", [(1, 0, 0, 1), (0, 1, -1, 0), (1, 0, 0, -1)])
+def test_sampling_a_video_is_probing_it_and_reading_its_frames(
+    tmp_path: Path, options: dict[str, str], count: int, matrix: tuple[int, int, int, int]
+) -> None:
+    clip = with_display_matrix(encode(tmp_path / "clip.mp4", moving_frames(90), options=options), matrix)
+    info, frames = sample_frames(clip, count)
+    sampled = list(frames)
+    assert info == probe(clip)
+    assert [frame.index for frame in sampled] == sample_indices(90, count).tolist()
+    for frame, alone in zip(sampled, read_frames(clip, sample_indices(90, count)), strict=True):
+        assert (info.height, info.width) == frame.rgb.shape[:2]
+        assert (frame.index, frame.time_s) == (alone.index, alone.time_s)
+        np.testing.assert_array_equal(frame.rgb, alone.rgb)
+
+
+def test_what_is_lost_of_a_cut_video_is_told_after_what_there_is(noisy_clip: dict[str, Path], tmp_path: Path) -> None:
+    cut = cut_in_half(noisy_clip["front"], tmp_path / "cut.mp4")
+    info, frames = sample_frames(cut, 10)
+    assert info.frames == 60
+    found = []
+    with pytest.raises(TruncatedVideoError):
+        found.extend(frame.index for frame in frames)
+    wanted = sample_indices(60, 10).tolist()
+    assert 0 < len(found) < 10
+    assert found == wanted[: len(found)]
+
+
+def test_pictures_go_with_their_frames_and_wait_for_no_garbage_collection(tmp_path: Path) -> None:
+    clip = with_display_matrix(encode(tmp_path / "clip.mp4", moving_frames(90), options=B_FRAMES), (0, 1, -1, 0))
+    list(read_frames(clip, range(3)))
+    gc.collect()
+    gc.disable()
+    try:
+        _, frames = sample_frames(clip, 40)
+        shown = [frame.index for frame in frames]
+        left = [thing for thing in gc.get_objects() if isinstance(thing, av.VideoFrame)]
+    finally:
+        gc.enable()
+    assert len(shown) == 40
+    assert len(left) <= 1, "only the frame that was asked how it is turned"
 
 
 def without_a_stretch(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:

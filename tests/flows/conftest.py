@@ -16,7 +16,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from data_catalog.footage.builder import FootageSummary
 from data_catalog.home import Home
-from difffake.video import write_video
+from difffake.video_writing import write_video
 from tasks import services
 from tests.helpers.footage import small_footage
 from tests.helpers.media import aged, astronaut_rgb

@@ -21,7 +21,7 @@ from data_catalog.datasets import ADAPTERS
 from data_catalog.home import Home
 from data_catalog.lake import Lake
 from data_catalog.schemas import TableName
-from difffake.video import write_video
+from difffake.video_writing import write_video
 from tests.flows.conftest import Program
 from tests.helpers.layouts import LAYOUTS
 from tests.helpers.media import aged, astronaut_rgb

@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from difffake.video import Frame, reencode, write_video
+from difffake.video import Frame
+from difffake.video_writing import reencode, write_video
 from tests.flows.conftest import PROGRAM, REPOSITORY, Program
 from tests.helpers.detector import face_clip, saved_detector, small_detector
 from tests.helpers.media import astronaut_rgb, with_display_matrix, write_audio

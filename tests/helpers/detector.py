@@ -14,7 +14,7 @@ from difffake.differential.density import GaussianMixtureDensity
 from difffake.differential.fusion import Fusion
 from difffake.differential.pairs import draw_pairs
 from difffake.faces.finder import build_face_finder
-from difffake.video import write_video
+from difffake.video_writing import write_video
 from tasks.faces import extraction_fingerprint
 from tests.helpers.media import aged, astronaut_rgb
 

@@ -11,7 +11,8 @@ from data_catalog.footage.builder import FootageSummary, build_footage
 from data_catalog.footage.media import FootageMedia, Person, Split, Take
 from data_catalog.footage.plan import FootageConfig
 from difffake.faces.records import RgbImage
-from difffake.video import probe, read_frames, write_video
+from difffake.video import probe, read_frames
+from difffake.video_writing import write_video
 
 Variant = Callable[[RgbImage], RgbImage]
 

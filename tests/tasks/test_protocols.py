@@ -13,7 +13,7 @@ from difffake.config import load_config
 from difffake.evaluation.groups import Group, group_videos
 from difffake.evaluation.results import DIFFERENTIAL
 from difffake.scores import VideoScore
-from difffake.video import write_video
+from difffake.video_writing import write_video
 from tasks.evaluation import judged_videos, result_of
 from tasks.experiment import Experiment
 from tests.helpers.layouts import LAYOUTS

@@ -40,7 +40,8 @@ from difffake.faces.extraction import extract_faces
 from difffake.faces.finder import build_face_finder
 from difffake.perturbations.perturbation import Perturbation
 from difffake.scores import VideoScore
-from difffake.video import read_frames, write_video
+from difffake.video import read_frames
+from difffake.video_writing import write_video
 from tasks.experiment import Experiment, StageRecord
 from tasks.faces import PendingVideo, extraction_fingerprint
 from tasks.perturbed_faces import PerturbedFaces, perturbed_faces

@@ -12,7 +12,8 @@ from difffake.faces.crops import cut_crop, frame_to_crop
 from difffake.faces.extraction import encode_crop, extract_faces, sharpness
 from difffake.faces.finder import FaceFinder, build_face_finder
 from difffake.faces.records import Extraction, RgbImage
-from difffake.video import read_frames, write_video
+from difffake.video import read_frames
+from difffake.video_writing import write_video
 from tests.helpers.media import astronaut_rgb, carphone_path
 
 CONFIG = FacesConfig(detector="blazeface", frames_per_video=12, crop_size_px=96)

@@ -14,7 +14,8 @@ from difffake.faces.extraction import extract_faces
 from difffake.faces.finder import build_face_finder
 from difffake.faces.records import RgbImage
 from difffake.perturbations.perturbation import Perturbation, read_perturbed_frames
-from difffake.video import Frame, probe, read_frames, reencode, write_video
+from difffake.video import Frame, probe, read_frames
+from difffake.video_writing import reencode, write_video
 from tests.helpers.media import astronaut_rgb, carphone_path
 
 CRFS = (10, 20, 30, 32, 35, 38, 40, 51)

@@ -20,12 +20,14 @@ from difffake.video_writing import write_video
 from tasks import services
 from tests.helpers.footage import small_footage
 from tests.helpers.media import aged, astronaut_rgb
-from tests.helpers.preloaded import Preloaded, Started
+from tests.helpers.preloaded import PLAIN_MODULES, PROGRAM_MODULES, Preloaded, Started
 
 # Training videos no face can be had from, and what becomes of them.
 BAD_VIDEOS = {"900": "unreadable", "901": "unreadable", "902": "few_faces"}
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROGRAM = (sys.executable, "-c", "from flows.cli import main; main()")
+# Of Prefect's server: workers are tested with servers of their own, and these look around all the time.
+_UNUSED_SERVICES = ("LATE_RUNS", "FOREMAN", "PAUSE_EXPIRATIONS", "CANCELLATION_CLEANUP", "REPOSSESSOR")
 _MAKES_A_DATABASE = frozenset({"run", "refresh", "ablate"})
 TINY = {
     "name": "tiny",
@@ -138,10 +140,15 @@ def add_bad_videos(root: Path) -> None:
 @pytest.fixture(scope="session")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     folder = tmp_path_factory.mktemp("flows")
-    server_home = Home(folder / "server")
-    service = services.share(server_home, "prefect", services.free_port(), services.start_prefect)
+    # One server for the tests of all processes, as for all commands of a work folder.
+    common = tmp_path_factory.getbasetemp()
+    server_home = Home((common.parent if "PYTEST_XDIST_WORKER" in os.environ else common) / "server")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in _UNUSED_SERVICES:
+            patch.setenv(f"PREFECT_SERVER_SERVICES_{name}_ENABLED", "false")
+        service = services.share(server_home, "prefect", services.free_port(), services.start_prefect)
     environment = services.prefect_environment(server_home, service.port) | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-    preloaded = Preloaded(environment, REPOSITORY)
+    preloaded = Preloaded(environment, REPOSITORY, PROGRAM_MODULES)
     try:
         database = folder / "empty.db"
         SqlAlchemyStore(f"sqlite:///{database}", str(folder))
@@ -149,6 +156,14 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     finally:
         preloaded.close()
         services.leave(server_home, service)
+
+
+@pytest.fixture(scope="session")
+def plain() -> Iterator[Preloaded]:
+    """The program without Prefect, which reads its settings when it is imported: for commands that have a server."""
+    preloaded = Preloaded({"OMP_NUM_THREADS": "1", "COLUMNS": "200"}, REPOSITORY, PLAIN_MODULES)
+    yield preloaded
+    preloaded.close()
 
 
 @pytest.fixture(scope="session")

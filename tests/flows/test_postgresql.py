@@ -12,8 +12,9 @@ import pytest
 
 from data_catalog.home import Home
 from tasks import services, supervisor
-from tests.flows.conftest import PROGRAM, REPOSITORY, Bench
+from tests.flows.conftest import REPOSITORY, Bench
 from tests.helpers.postgres import USER, postgres_server, programs
+from tests.helpers.preloaded import Preloaded
 
 pytestmark = [
     pytest.mark.xdist_group("postgresql"),
@@ -29,27 +30,23 @@ class Team:
     address: str
     home: Path
     environment: dict[str, str]
+    plain: Preloaded
+
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return call(self.plain, self.environment, *arguments)
 
     def rows(self, database: str, query: str) -> list[tuple[object, ...]]:
         with psycopg.connect(f"postgresql://{USER}@{self.address}/{database}") as connection:
             return connection.execute(query.encode()).fetchall()
 
 
-def call(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+def call(plain: Preloaded, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
-    return subprocess.run(
-        [*PROGRAM, *arguments],
-        env=kept | environment,
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
+    return plain.call(arguments, kept | environment, REPOSITORY, timeout_s=400)
 
 
 @pytest.fixture(scope="module")
-def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+def team(plain: Preloaded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     home = tmp_path_factory.mktemp("team") / "servers"
     ports = [str(services.free_port()) for _ in range(3)]
     with postgres_server("prefect", "mlflow") as address:
@@ -59,7 +56,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
         }
         names = ("--prefect-port", "--mlflow-port", "--worker-port")
         options = [part for pair in zip(names, ports, strict=True) for part in pair]
-        done = call(databases, "up", "--detach", "--home", str(home), *options)
+        done = call(plain, databases, "up", "--detach", "--home", str(home), *options)
         try:
             assert done.returncode == 0, done.stdout + done.stderr
             prefect, mlflow, _ = ports
@@ -67,7 +64,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
                 "PREFECT_API_URL": f"http://127.0.0.1:{prefect}/api",
                 "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{mlflow}",
             }
-            yield Team(address, home, servers | {"OMP_NUM_THREADS": "1"})
+            yield Team(address, home, servers | {"OMP_NUM_THREADS": "1"}, plain)
         finally:
             supervisor.take_down(Home(home))
 
@@ -75,7 +72,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
 def test_a_training_elsewhere_is_recorded_registered_and_fetched_through_the_servers(team: Team, bench: Bench) -> None:
     home = team.home.parent / "elsewhere"
     command = bench.arguments(home, bench.config("base"))
-    done = call(team.environment, *command)
+    done = team.call(*command)
     assert done.returncode == 0, done.stdout + done.stderr
     assert not (home / "mlflow" / "mlflow.db").exists()
 
@@ -90,13 +87,13 @@ def test_a_training_elsewhere_is_recorded_registered_and_fetched_through_the_ser
     assert str(location).startswith("mlflow-artifacts:")
     assert list((team.home / "mlflow" / "artifacts").rglob("record.json"))
 
-    again = call(team.environment, *command)
+    again = team.call(*command)
     assert again.returncode == 0, again.stdout + again.stderr
     assert team.rows("mlflow", "SELECT count(*) FROM model_versions") == [(1,)]
 
     # A third machine has nothing but the servers.
     fake = next(iter(sorted(bench.footage.root.glob("manipulated_sequences/*/c23/videos/*.mp4"))))
-    scored = call(team.environment, "score", str(fake), "--format", "json", "--home", str(team.home.parent / "nowhere"))
+    scored = team.call("score", str(fake), "--format", "json", "--home", str(team.home.parent / "nowhere"))
     assert scored.returncode == 0, scored.stdout + scored.stderr
     (row,) = json.loads(scored.stdout)
     assert row["status"] == "scored"

@@ -17,8 +17,9 @@ from data_catalog.home import Home
 from tasks import services, supervisor
 from tasks.promotion import APPROVED, STATE_TAG, WAITING
 from tasks.registry import CHAMPION, MODEL
-from tests.flows.conftest import PROGRAM, REPOSITORY, Bench
+from tests.flows.conftest import REPOSITORY, Bench
 from tests.helpers.prefect_api import ask_prefect
+from tests.helpers.preloaded import Preloaded
 
 pytestmark = [pytest.mark.xdist_group("service"), pytest.mark.slow]
 
@@ -36,8 +37,8 @@ def wait_until(condition: Callable[[], Any], what: str) -> Any:
 class Service:
     """A work folder under `difffake up`."""
 
-    def __init__(self, bench: Bench, home: Path) -> None:
-        self.bench, self.home = bench, home
+    def __init__(self, bench: Bench, plain: Preloaded, home: Path) -> None:
+        self.plain, self.home = plain, home
         self.place = Home(home)
         self.ports = [str(services.free_port()) for _ in range(3)]
         spec = {
@@ -49,10 +50,7 @@ class Service:
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         # Its own server, not the one the other tests share.
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
-        command = [*PROGRAM, *arguments, "--home", str(self.home)]
-        return subprocess.run(
-            command, env=kept, cwd=REPOSITORY, capture_output=True, text=True, timeout=400, check=False
-        )
+        return self.plain.call([*arguments, "--home", str(self.home)], kept, REPOSITORY, timeout_s=400)
 
     def up(self) -> subprocess.CompletedProcess[str]:
         prefect, mlflow, worker = self.ports
@@ -95,8 +93,8 @@ class Service:
 
 
 @pytest.fixture(scope="module")
-def service(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    found = Service(bench, tmp_path_factory.mktemp("service") / "home")
+def service(bench: Bench, plain: Preloaded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    found = Service(bench, plain, tmp_path_factory.mktemp("service") / "home")
     done = found.up()
     try:
         assert done.returncode == 0, done.stdout + done.stderr

@@ -5,6 +5,7 @@ child is otherwise what `difffake` starts: its own environment, arguments, worki
 process group of its own to be killed by, and Ctrl-C. What the interpreter does at its start and end is left out.
 """
 
+import gc
 import json
 import os
 import signal
@@ -20,9 +21,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from data_catalog import home
+from tests.helpers.zygote import fork_workers_from_a_copy
 
 _POLL_S = 0.02
-_SERVE = "from tests.helpers.preloaded import serve; serve()"
+_SERVE = "import sys; from tests.helpers.preloaded import serve; serve(sys.argv[1:])"
+PROGRAM_MODULES = ("flows.cli", "flows.ablate", "flows.batch", "flows.end_to_end", "flows.maintain", "flows.refresh")
+"""The whole program: what of Prefect's settings is read when it is imported is the same for every call."""
+PLAIN_MODULES = ("flows.cli", "mlflow.pyfunc", "difffake.detector", "data_catalog.lake", "matplotlib.pyplot")
+"""All but what imports Prefect: every call has settings of its own."""
 
 
 class Started:
@@ -84,15 +90,16 @@ class Preloaded:
     """A process that has imported the program and forks for every call.
 
     Args:
-        environment: of that process; what Prefect reads when it is imported is the same for every call.
+        environment: of that process.
         repository: the checkout.
+        modules: what it imports, one of `PROGRAM_MODULES` and `PLAIN_MODULES`.
     """
 
-    def __init__(self, environment: Mapping[str, str], repository: Path) -> None:
+    def __init__(self, environment: Mapping[str, str], repository: Path, modules: Sequence[str]) -> None:
         self._outputs = tempfile.TemporaryDirectory()
         self._calls = 0
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _SERVE],
+            [sys.executable, "-c", _SERVE, *modules],
             env=os.environ | dict(environment),
             cwd=repository,
             stdin=subprocess.PIPE,
@@ -156,11 +163,15 @@ class Preloaded:
         return pipe
 
 
-def serve() -> None:
+def serve(modules: Sequence[str]) -> None:
     """Answer requests on standard input: to `start` a child, its pid; to `wait`, its exit code, null while it runs."""
-    # Loaded before the first fork.
-    for module in ("cli", "ablate", "batch", "end_to_end", "maintain", "refresh"):
-        import_module(f"flows.{module}")
+    # Loaded before the first fork, and no garbage of any child's.
+    gc.disable()
+    for module in modules:
+        import_module(module)
+    gc.enable()
+    gc.freeze()
+    assert ("prefect" in sys.modules) == (tuple(modules) == PROGRAM_MODULES)
 
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
@@ -203,6 +214,7 @@ def _become(request: dict[str, Any]) -> None:
         sys.argv = ["difffake", *request["arguments"]]
         # Read when the module is imported, since MLflow itself overwrites the variable later.
         home._NAMED_MLFLOW_URI = os.environ.get("MLFLOW_TRACKING_URI")
+        fork_workers_from_a_copy()
         from flows.cli import main
 
         main()

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import import_module
@@ -19,7 +19,7 @@ from rich.table import Table
 from benchmarks.measure import REPOSITORY, Figure
 
 NAMES = (
-    "start", "extraction", "faces_found", "pseudo_fakes", "training", "embedding", "pairs", "density", "scoring",
+    "start", "extraction", "faces_found", "pseudo_fakes", "training", "embedding", "gpu", "pairs", "density", "scoring",
     "refresh", "rerun",
 )  # fmt: skip
 # What wants an extra, takes long or is no bar is measured where it is asked for.
@@ -46,8 +46,10 @@ def main(
     figures: list[tuple[str, Figure]] = []
     for name in names or NAMES:
         console.print(f"{name} …")
-        measure: Callable[[], list[Figure]] = import_module(f"benchmarks.{name}").run
-        figures += [(name, figure) for figure in measure()]
+        measure: Callable[[], Iterable[Figure]] = import_module(f"benchmarks.{name}").run
+        for figure in measure():
+            console.print(f"  {figure.what}: {figure.value:.3g} {figure.unit}", markup=False)
+            figures.append((name, figure))
     _print(figures)
     if json_file is not None:
         content = _where() | {"figures": [{"benchmark": name} | asdict(figure) for name, figure in figures]}

@@ -190,7 +190,8 @@ class BackboneConfig(Section):
     keep_best: int = Field(5, ge=1, description="Best epochs by validation AUC whose weights are kept.")
     validation_fakes_per_video: int = Field(8, ge=1, description="Fixed pseudo-fakes drawn from each validation video.")
     embed_batch: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
-        "auto", description="Crops in a forward pass when embedding. auto: 64 on a GPU, 4 on a CPU."
+        "auto",
+        description="Crops embedded at once. auto: 256 on a GPU of 40 GB, 64 on a smaller one, 4 on a CPU.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU if there is one.")
     precision: Literal["auto", "fp32", "bf16"] = Field(

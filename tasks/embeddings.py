@@ -26,7 +26,7 @@ from tasks.gpu import gpu_slot
 
 STAGE = "embeddings"
 # Committed together: seconds of work, after which progress is seen and Ctrl-C heard.
-_MOST_FACES = {"cpu": 256, "cuda": 2048}
+_MOST_FACES = {"cpu": 256, "cuda": 8192}
 _SHARDS_PER_WORKER = 4
 
 

@@ -1,16 +1,23 @@
 """Embeddings and fake probabilities of stored crops, in one forward pass each."""
 
+import os
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from difffake.backbone.arrival import Arrival
 from difffake.backbone.classes import FAKE_CLASS
 from difffake.backbone.data import Images
+from difffake.backbone.decoding import decoded_batches
 from difffake.backbone.embedder import Backbone, evaluating
-from difffake.backbone.images import decode_crop, resize_to_input
 from difffake.faces.records import FloatArray
+
+_MOST_DECODING_THREADS = 8
+"""Beside a GPU; each decodes about 2,000 crops of 224 px a second, an H200 embeds 5,300 with EfficientNet-B4."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +36,8 @@ class Embeddings:
 def embed_crops(backbone: Backbone, crops_jpeg: Sequence[bytes], batch_size: int, device: torch.device) -> Embeddings:
     """Embed encoded square crops, in order; the batch size changes nothing but rounding.
 
+    A GPU has its next batch before the results of the last are read; threads decode the crops of those to come.
+
     Args:
         backbone: moved to `device`; its mode (training or evaluation) is as before afterwards.
 
@@ -36,19 +45,32 @@ def embed_crops(backbone: Backbone, crops_jpeg: Sequence[bytes], batch_size: int
         ArtefactError: a crop cannot be decoded.
     """
     backbone.to(device).to(memory_format=torch.channels_last)
-    size_px = backbone.preprocessing.input_size_px
     features = np.zeros((len(crops_jpeg), backbone.embedding_dim), np.float32)
-    fake_probability = np.zeros(len(crops_jpeg), np.float32) if backbone.is_trained else None
-    for start in range(0, len(crops_jpeg), batch_size):
-        stop = min(start + batch_size, len(crops_jpeg))
-        images = np.stack(
-            [resize_to_input(decode_crop(crops_jpeg[row], f"in row {row}"), size_px) for row in range(start, stop)]
-        )
-        embedded = embed_images(backbone, images)
-        features[start:stop] = embedded.features
-        if fake_probability is not None:
-            fake_probability[start:stop] = embedded.fake_probability
-    return Embeddings(features, fake_probability)
+    fake_probability = np.zeros(len(crops_jpeg), np.float32)
+
+    def read(start: int, arriving: Arrival) -> None:
+        rows = slice(start, start + batch_size)
+        features[rows], fake_probability[rows] = (tensor.numpy() for tensor in arriving.wait())
+
+    on_gpu = device.type == "cuda"
+    batches = decoded_batches(
+        crops_jpeg,
+        batch_size,
+        backbone.preprocessing.input_size_px,
+        # Of a CPU the network uses all cores.
+        threads=max(1, min(_MOST_DECODING_THREADS, len(os.sched_getaffinity(0)) - 1)) if on_gpu else 0,
+        pin_memory=on_gpu,
+    )
+    running: tuple[int, Arrival] | None = None
+    with closing(batches), evaluating(backbone), torch.inference_mode():
+        for start, pixels in batches:
+            begun = start, Arrival(*_forward(backbone, pixels))
+            if running is not None:
+                read(*running)
+            running = begun
+        if running is not None:
+            read(*running)
+    return Embeddings(features, fake_probability if backbone.is_trained else None)
 
 
 def embed_images(backbone: Backbone, images: Images) -> Embeddings:
@@ -60,7 +82,12 @@ def embed_images(backbone: Backbone, images: Images) -> Embeddings:
 def features_and_fake_probability(backbone: Backbone, images: Images) -> tuple[FloatArray, FloatArray]:
     """The (N, D) embeddings and (N,) softmax outputs for fake, whether or not the network was trained."""
     with evaluating(backbone), torch.inference_mode():
-        normalised = backbone.preprocessing.normalise(torch.from_numpy(images).to(backbone.device))
-        features, logits = backbone.features_and_logits(normalised)
-        fake_probability = logits.float().softmax(dim=1)[:, FAKE_CLASS]
-    return features.float().cpu().numpy(), fake_probability.cpu().numpy()
+        features, fake_probability = _forward(backbone, torch.from_numpy(images))
+    return features.cpu().numpy(), fake_probability.cpu().numpy()
+
+
+def _forward(backbone: Backbone, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, D) embeddings and (N,) fake probabilities, float32, which the device may still be working on."""
+    normalised = backbone.preprocessing.normalise(pixels.to(backbone.device, non_blocking=True))
+    features, logits = backbone.features_and_logits(normalised)
+    return features.float(), logits.float().softmax(dim=1)[:, FAKE_CLASS]

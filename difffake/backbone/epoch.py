@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from difffake.backbone.arrival import Arrival
 from difffake.backbone.data import Batch, Images, Labels
 from difffake.backbone.device import resolve_embed_batch, uses_bf16
 from difffake.backbone.embed import features_and_fake_probability
@@ -55,7 +56,7 @@ class _Sums:
 class _Step:
     """A step whose loss the device may still be working on."""
 
-    loss: Tensor
+    loss: Arrival
     images: int
     where: str
 
@@ -174,12 +175,12 @@ class EpochRunner:
 
         loss = self._minimisation.step(share_of_loss)
         sums.correct += (passes[0].argmax(dim=1) == labels).sum()
-        return _Step(loss, count, where)
+        return _Step(Arrival(loss), count, where)
 
     def _count(self, step: _Step | None, sums: _Sums) -> None:
         if step is None:
             return
-        loss = step.loss.item()
+        loss = step.loss.wait()[0].item()
         if not math.isfinite(loss):
             raise DivergedError(f"the loss is {loss} in {step.where}: {self._remedy()}")
         sums.images += step.images

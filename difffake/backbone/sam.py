@@ -59,18 +59,21 @@ class SharpnessAwareMinimisation:
     def _climbed(self) -> Iterator[None]:
         """Weights at w + ε inside the block; w, to the bit, after it."""
         moved = [parameter for parameter in self._parameters if parameter.grad is not None]
-        before = [parameter.detach().clone() for parameter in moved]
+        gradients = [parameter.grad for parameter in moved if parameter.grad is not None]
+        if not moved:
+            yield
+            return
+        # All tensors in one call: one by one, hundreds of small ones keep a GPU waiting for their launches.
+        before = [torch.empty_like(parameter) for parameter in moved]
         with torch.no_grad():
-            gradients = [parameter.grad for parameter in moved]
+            torch._foreach_copy_(before, moved)
             factor = self._rho / nn.utils.get_total_norm(gradients).clamp(min=_SMALLEST_NORM)
-            for parameter, gradient in zip(moved, gradients, strict=True):
-                parameter.add_(gradient * factor)
+            torch._foreach_add_(moved, torch._foreach_mul(gradients, factor))
         try:
             yield
         finally:
             with torch.no_grad():
-                for parameter, value in zip(moved, before, strict=True):
-                    parameter.copy_(value)
+                torch._foreach_copy_(moved, before)
 
 
 @contextmanager

@@ -1,12 +1,15 @@
 """Embedding of stored crops."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
 
+from difffake.backbone.decoding import decoded_batches
 from difffake.backbone.embed import embed_crops
 from difffake.backbone.embedder import Backbone, build_backbone
-from difffake.backbone.images import decode_crop
+from difffake.backbone.images import decode_crop, resize_to_input
 from difffake.config import BackboneConfig
 from difffake.errors import ArtefactError
 from tests.helpers.synthetic_faces import synthetic_faces
@@ -73,3 +76,34 @@ def test_a_broken_crop_is_named_by_its_row(backbone: Backbone) -> None:
     crops = [*synthetic_faces(1, 2).crops_jpeg, b"broken"]
     with pytest.raises(ArtefactError, match="face in row 2"):
         embed_crops(backbone, crops, 2, CPU)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("batch_size", [1, 40, 64, 200])
+def test_batches_that_threads_decode_are_those_decoded_one_by_one(threads: int, batch_size: int) -> None:
+    crops = synthetic_faces(videos=10, faces_per_video=10, size_px=48).crops_jpeg
+    expected = list(decoded_batches(crops, batch_size, 32))
+    found = list(decoded_batches(crops, batch_size, 32, threads))
+    assert [start for start, _ in found] == list(range(0, 100, batch_size))
+    for (_, ours), (_, theirs) in zip(found, expected, strict=True):
+        assert torch.equal(ours, theirs)
+    by_hand = np.stack([resize_to_input(decode_crop(crop, ""), 32) for crop in crops])
+    assert np.array_equal(torch.cat([pixels for _, pixels in found]).numpy(), by_hand)
+
+
+def test_threads_name_a_broken_crop_after_the_batches_before_it_and_end() -> None:
+    crops = [*synthetic_faces(videos=1, faces_per_video=8, size_px=48).crops_jpeg, b"broken"]
+    batches = decoded_batches(crops, 2, 32, threads=2)
+    seen = []
+    with pytest.raises(ArtefactError, match="face in row 8"):
+        seen.extend(start for start, _ in batches)
+    assert seen == [0, 2, 4, 6]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
+
+
+def test_batches_nobody_asks_for_any_more_leave_no_thread() -> None:
+    crops = synthetic_faces(videos=2, faces_per_video=20, size_px=48).crops_jpeg
+    batches = decoded_batches(crops, 4, 32, threads=2)
+    next(batches)
+    batches.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]

@@ -91,6 +91,15 @@ class Program:
         self._prepare(arguments, environment)
         return self.preloaded.start(arguments, os.environ | self.environment | environment, REPOSITORY)
 
+    def run_code(self, code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Python code that uses the program, as by `python -c`."""
+        settings = os.environ | self.environment | environment
+        return self.preloaded.call(arguments, settings, REPOSITORY, timeout_s=300, code=code)
+
+    def start_code(self, code: str, *arguments: str) -> Started:
+        """Python code that uses the program, not waited for."""
+        return self.preloaded.start(arguments, os.environ | self.environment, REPOSITORY, code)
+
     def _prepare(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         # Prefect has read its own settings when it was imported.
         assert not any(name.startswith("PREFECT_") for name in environment)

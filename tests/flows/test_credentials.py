@@ -1,9 +1,6 @@
 """Credentials of the object store that expire: one clear message, nothing half-written, new ones let it go on."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -13,7 +10,7 @@ import pytest
 
 from data_catalog.lake import Lake
 from data_catalog.schemas import TableName
-from tests.flows.conftest import REPOSITORY, Program
+from tests.flows.conftest import Program
 from tests.helpers.detector import face_clip
 from tests.helpers.s3 import BUCKET, s3_server
 
@@ -86,15 +83,7 @@ def test_expired_credentials_stop_a_refresh_with_what_to_do_and_new_ones_let_it_
         assert "Traceback" not in error
         assert "InvalidAccessKeyId, The AWS Access Key Id you provided does not exist in our records" in error
         # A schedule's run has nobody who reads its terminal.
-        scheduled = subprocess.run(
-            [sys.executable, "-c", _RUN, str(program.config("base")), str(home), store_uri],
-            env=os.environ | program.environment | expiring,
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        scheduled = program.run_code(_RUN, str(program.config("base")), str(home), store_uri, **expiring)
         assert scheduled.returncode != 0
         (summary,) = (home / "logs" / "failures").glob("*.md")
         content = summary.read_text()

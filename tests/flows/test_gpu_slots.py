@@ -1,13 +1,10 @@
 """Slots of the server: two runs that want the only one have it one after the other."""
 
-import os
-import subprocess
-import sys
 from itertools import pairwise
 
 import pytest
 
-from tests.flows.conftest import REPOSITORY, Program
+from tests.flows.conftest import Program
 
 pytestmark = [pytest.mark.xdist_group("batch"), pytest.mark.slow]
 
@@ -28,16 +25,7 @@ holder()
 
 
 def test_a_slot_nobody_made_is_one_and_is_held_by_one_run_at_a_time(program: Program) -> None:
-    runs = [
-        subprocess.Popen(
-            [sys.executable, "-c", HOLDER],
-            env=os.environ | program.environment,
-            cwd=REPOSITORY,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(3)
-    ]
+    runs = [program.start_code(HOLDER) for _ in range(3)]
     told = [run.communicate(timeout=200)[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0, 0]
     lines = [line.split() for text in told for line in text.splitlines() if line.startswith("held")]

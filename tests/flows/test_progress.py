@@ -27,23 +27,9 @@ long_work()
 """
 
 
-def run(code: str, environment: dict[str, str]) -> str:
-    """What a process says on its error output."""
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | environment,
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stderr
-
-
 def test_progress_is_an_artifact_that_grows(program: Program) -> None:
-    run(WORKER, program.environment)
+    done = program.run_code(WORKER)
+    assert done.returncode == 0, done.stderr
     body = {"artifacts": {"key": {"any_": ["progress-pseudo-fakes"]}}}
     (bar,) = ask_prefect(program.environment["PREFECT_API_URL"], "artifacts/filter", body)
     assert (bar["type"], bar["data"], bar["description"]) == ("progress", 75.0, "pseudo_fakes: videos")
@@ -51,5 +37,13 @@ def test_progress_is_an_artifact_that_grows(program: Program) -> None:
 
 def test_outside_a_run_it_is_a_log_line_alone() -> None:
     code = WORKER.replace("@flow\n", "").replace("from prefect import flow", "")
-    told = run(f"import logging; logging.basicConfig(level=20)\n{code}", {"PREFECT_API_URL": "http://127.0.0.1:9/api"})
-    assert "3 of 4 videos" in told
+    done = subprocess.run(
+        [sys.executable, "-c", f"import logging; logging.basicConfig(level=20)\n{code}"],
+        env=os.environ | {"PREFECT_API_URL": "http://127.0.0.1:9/api"},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=True,
+    )
+    assert "3 of 4 videos" in done.stderr

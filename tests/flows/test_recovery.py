@@ -1,18 +1,16 @@
 """Runs that a worker took and could not begin: after a power cut nobody else would ever begin them."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.flows.conftest import REPOSITORY, Program
+from tests.flows.conftest import Program
 
 pytestmark = [pytest.mark.xdist_group("batch"), pytest.mark.slow]
 
-# In a process of its own: Prefect reads its settings when it is imported.
 SCENE = """
 import json, os, subprocess, sys
 from pathlib import Path
@@ -65,15 +63,7 @@ with get_client(sync_client=True) as client:
 def test_what_this_machines_worker_left_unbegun_is_started_anew_once(program: Program, tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    done = subprocess.run(
-        [sys.executable, "-c", SCENE, str(tmp_path), str(gone.pid)],
-        env=os.environ | program.environment,
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = program.run_code(SCENE, str(tmp_path), str(gone.pid))
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["states"] == {

@@ -3,7 +3,6 @@
 import csv
 import json
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 
 from difffake.video import Frame
 from difffake.video_writing import reencode, write_video
-from tests.flows.conftest import PROGRAM, REPOSITORY, Program
+from tests.flows.conftest import Program
 from tests.helpers.detector import face_clip, saved_detector, small_detector
 from tests.helpers.media import astronaut_rgb, with_display_matrix, write_audio
 
@@ -210,17 +209,14 @@ def test_what_cannot_be_done_is_one_message_with_what_to_do(
     assert "Traceback" not in run.stderr
 
 
-def test_interrupted_it_writes_what_it_has(model: str, tmp_path: Path) -> None:
+def test_interrupted_it_writes_what_it_has(program: Program, model: str, tmp_path: Path) -> None:
     clips = tmp_path / "clips"
     clips.mkdir()
     for number in range(40):
         face_clip(clips / f"{number:02}.mp4", number)
-    command = [*PROGRAM, "score", str(clips), "--model", model, "--device", "cpu", "--out", str(tmp_path / "r.json"),
-               "--report", str(tmp_path / "reports")]  # fmt: skip
-    running = subprocess.Popen(
-        command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True,
-        # A shell that started the tests in the background may have told them to ignore it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    running = program.start(
+        "score", str(clips), "--model", model, "--device", "cpu", "--out", str(tmp_path / "r.json"),
+        "--report", str(tmp_path / "reports"),
     )  # fmt: skip
     while running.poll() is None and not list((tmp_path / "reports").glob("*.html")):
         time.sleep(0.1)

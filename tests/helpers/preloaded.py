@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import traceback
+import types
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -107,14 +108,17 @@ class Preloaded:
             text=True,
         )
 
-    def start(self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> Started:
-        """Start one command."""
+    def start(
+        self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path, code: str | None = None
+    ) -> Started:
+        """Start one command, or Python code as by `python -c`."""
         self._calls += 1
         place = Path(self._outputs.name)
         outputs = place / f"{self._calls}.stdout", place / f"{self._calls}.stderr"
         request = {
             "do": "start",
             "arguments": list(arguments),
+            "code": code,
             "environment": dict(environment),
             "folder": str(folder),
             "outputs": [str(path) for path in outputs],
@@ -124,21 +128,26 @@ class Preloaded:
         return Started(self, int(self.ask(request)), arguments, outputs)
 
     def call(
-        self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path, timeout_s: float
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        timeout_s: float,
+        code: str | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run one command to its end, as `subprocess.run` would.
+        """Run one command, or Python code, to its end, as `subprocess.run` would.
 
         Raises:
             subprocess.TimeoutExpired: it took longer, and was killed with all it had started in its group.
         """
-        started = self.start(arguments, environment, folder)
+        started = self.start(arguments, environment, folder, code)
         try:
-            code = started.wait(timeout_s)
+            exit_code = started.wait(timeout_s)
         except subprocess.TimeoutExpired:
             os.killpg(started.pid, signal.SIGKILL)
             started.wait()
             raise
-        return subprocess.CompletedProcess(list(arguments), code, *started.written())
+        return subprocess.CompletedProcess(list(arguments), exit_code, *started.written())
 
     def ask(self, request: dict[str, Any]) -> Any:
         """Put a request to the process; see `serve`."""
@@ -198,6 +207,18 @@ def _wait(pid: int, timeout_s: float) -> int | None:
         time.sleep(_POLL_S)
 
 
+def _run(code: str | None, arguments: Sequence[str]) -> None:
+    if code is None:
+        from flows.cli import main
+
+        sys.argv = ["difffake", *arguments]
+        main()
+        return
+    sys.argv = ["-c", *arguments]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    exec(compile(code, "<string>", "exec"), vars(sys.modules["__main__"]))  # noqa: S102 - a test's own
+
+
 def _become(request: dict[str, Any]) -> None:
     """Be a process that was started with these arguments; never returns."""
     code: object = 1
@@ -211,13 +232,10 @@ def _become(request: dict[str, Any]) -> None:
         os.environ.clear()
         os.environ.update(request["environment"])
         os.chdir(request["folder"])
-        sys.argv = ["difffake", *request["arguments"]]
         # Read when the module is imported, since MLflow itself overwrites the variable later.
         home._NAMED_MLFLOW_URI = os.environ.get("MLFLOW_TRACKING_URI")
         fork_workers_from_a_copy()
-        from flows.cli import main
-
-        main()
+        _run(request["code"], request["arguments"])
     except SystemExit as end:
         code = end.code
         if isinstance(code, str):

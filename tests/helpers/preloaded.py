@@ -236,6 +236,7 @@ def _become(request: dict[str, Any]) -> None:
         home._NAMED_MLFLOW_URI = os.environ.get("MLFLOW_TRACKING_URI")
         fork_workers_from_a_copy()
         _run(request["code"], request["arguments"])
+        code = 0
     except SystemExit as end:
         code = end.code
         if isinstance(code, str):

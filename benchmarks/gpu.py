@@ -192,8 +192,11 @@ def _top_operations() -> list[Figure]:
 
 def _operations(what: str, step: Callable[[], None]) -> list[Figure]:
     step()
+    # Without the profiler, which slows the process that starts the work.
+    seconds = _seconds(partial(_repeat, step))
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
-        seconds = sum(_seconds(step) for _ in range(_PROFILED_STEPS))
+        _repeat(step)
+        torch.cuda.synchronize()
     # By the operation that starts them, not by the hundred kernels.
     operations = [entry for entry in profiler.key_averages() if entry.device_type.name == "CPU"]
     operations.sort(key=lambda entry: entry.self_device_time_total, reverse=True)
@@ -213,6 +216,11 @@ def _operations(what: str, step: Callable[[], None]) -> list[Figure]:
             for entry in operations[:_TOP]
         ),
     ]
+
+
+def _repeat(step: Callable[[], None]) -> None:
+    for _ in range(_PROFILED_STEPS):
+        step()
 
 
 class _Resident:

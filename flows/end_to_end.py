@@ -13,7 +13,6 @@ from flows.hooks import HOOKS
 from flows.promote import decide_promotion
 from flows.refresh import prepare, refresh_for_run
 from flows.train import train
-from tasks.backbone import check_backbone_here
 from tasks.calibration import STAGE as DETECTOR_STAGE
 from tasks.evaluation import evaluate
 from tasks.experiment import StageRecord, result
@@ -64,8 +63,7 @@ def end_to_end(
     experiment = replace(prepare(config, datasets, home, lake), force=frozenset(force or ()))
     with experiment.home.lock():
         experiment.home.create()
-        # A backbone that cannot be built is told before hours of extraction, not where there is nothing to extract.
-        records = refresh_for_run(experiment, check_backbone_here)
+        records = refresh_for_run(experiment, check_backbone=True)
         run_id = open_training_run(experiment, records["faces"])
         with failing_run(experiment, run_id):
             records |= train(experiment, records["faces"], run_id)

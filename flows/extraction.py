@@ -1,11 +1,11 @@
 """Extraction: faces of the videos that have no outcome yet, in shards over worker processes.
 
-A flow of its own because workers import the module of the flow they work for: this one loads neither torch nor MLflow,
-which would cost each of them seconds and most of a gigabyte.
+A flow of its own because workers import the module of the flow they work for, and the modules its arguments come from:
+these load neither torch nor MLflow, which would cost each of them seconds and most of a gigabyte.
 """
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from concurrent.futures.process import BrokenProcessPool
 
 from prefect import flow, unmapped
@@ -22,7 +22,7 @@ def extract(
     experiment: Experiment,
     scope: Scope,
     retry: Collection[ExtractionStatus] = (),
-    before_work: Callable[[Experiment], None] | None = None,
+    check_backbone: bool = False,
 ) -> StageRecord:
     """Extract what is new over one single-threaded process a core, or as many as the configuration says.
 
@@ -30,10 +30,14 @@ def extract(
         experiment: the run's.
         scope: which videos are meant.
         retry: statuses whose videos are tried again.
-        before_work: called before the first video is read, and not where nothing is new.
+        check_backbone: that the backbone can be built here is checked before the first video is read, rather than after
+            hours of extraction; and not where nothing is new.
+
+    Raises:
+        ConfigError, WeightsError: it cannot.
     """
     runner = processes_or_cluster(experiment.config.runner, "faces")
-    record: StageRecord = _extract.with_options(task_runner=runner)(experiment, scope, tuple(retry), before_work)
+    record: StageRecord = _extract.with_options(task_runner=runner)(experiment, scope, tuple(retry), check_backbone)
     return record
 
 
@@ -42,13 +46,16 @@ def _extract(
     experiment: Experiment,
     scope: Scope,
     retry: tuple[ExtractionStatus, ...],
-    before_work: Callable[[Experiment], None] | None,
+    check_backbone: bool,
 ) -> StageRecord:
     started = time.monotonic()
     plan = plan_extraction(experiment, scope, retry)
     if plan.shards:
-        if before_work is not None:
-            before_work(experiment)
+        if check_backbone:
+            # Imported here: workers import this module.
+            from tasks.backbone import check_backbone_here
+
+            check_backbone_here(experiment)
         _extract_shards(experiment, plan)
     concluded = result(conclude_extraction(experiment, plan, scope, return_state=True))
     # The work was done by the shards.

@@ -1,7 +1,6 @@
 """Refresh: scan the datasets, extract the faces of new and changed videos, check the tables, report."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,13 +76,16 @@ def refresh(
 
 
 @flow(name="refresh-for-run", flow_run_name="refresh-for-run", validate_parameters=False)
-def refresh_for_run(
-    experiment: Experiment, before_extraction: Callable[[Experiment], None] | None = None
-) -> dict[str, StageRecord]:
-    """The part of an experiment's run: only videos it has a use for are opened, people who cross splits are refused."""
+def refresh_for_run(experiment: Experiment, check_backbone: bool = False) -> dict[str, StageRecord]:
+    """The part of an experiment's run: only videos it has a use for are opened, people who cross splits are refused.
+
+    Args:
+        experiment: the run's.
+        check_backbone: as `extract` does.
+    """
     scanned = result(ingest(experiment, return_state=True))
     check_roles(experiment)
-    return {"ingest": scanned, "faces": extract(experiment, "roles", before_work=before_extraction)}
+    return {"ingest": scanned, "faces": extract(experiment, "roles", check_backbone=check_backbone)}
 
 
 def prepare(

@@ -10,7 +10,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data_catalog.fingerprints import digest_names, fingerprint
-from data_catalog.references import draw_across, list_references
+from data_catalog.pair_drawing import draw_across, draw_within
+from data_catalog.references import list_references
 from data_catalog.schemas import TableName
 from difffake.differential.density import build_density
 from difffake.differential.pairs import ACROSS_VERSION, STAGE_VERSION
@@ -32,7 +33,7 @@ def draw(experiment: Experiment, extraction: str) -> StageRecord:
     if STAGE in experiment.force:
         experiment.lake.delete(TableName.PAIRS, {"pair_set": [name, *(f"{name}/{role}" for role in ROLES)]})
     if eligible is None:
-        drawn = iter([_draw_within(experiment, name, usable)])
+        drawn = _draw_within(experiment, name, usable)
     else:
         drawn = _draw_across(experiment, name, usable, eligible)
     added = sum(experiment.lake.append_missing(TableName.PAIRS, rows) for rows in drawn)
@@ -93,18 +94,17 @@ def digest_of_judged(experiment: Experiment, faces: pa.Table, pairs: pa.Table) -
     return digest_names(" ".join(names) for names in values_of(pairs, *_NAMES))
 
 
-def _draw_within(experiment: Experiment, name: str, usable: pa.Table) -> pa.Table:
+def _draw_within(experiment: Experiment, name: str, usable: pa.Table) -> Iterator[pa.Table]:
     config = experiment.config
     candidates = experiment.lake.query("pending_pairs", {"pair_set": name}, {"usable_faces": usable})
-    parameters = {"seed": config.seed, "pool_size": config.pairs.pool_size, "half_up_to": config.pairs.half_up_to}
-    drawn = experiment.lake.query("draw_pairs", parameters, {"candidate_faces": candidates})
-    keys = drawn["group_key"].to_pylist()
-    columns = {
-        "pair_set": pa.array([name] * drawn.num_rows, pa.string()),
-        "video_sha256": pa.array([key.rsplit("/", 1)[0] for key in keys], pa.string()),
-        "track_id": pa.array([int(key.rsplit("/", 1)[1]) for key in keys], pa.int16()),
-    }
-    return _rows(experiment, drawn, columns)
+    for drawn in draw_within(experiment.lake, candidates, config.pairs, config.seed):
+        keys = drawn["group_key"].to_pylist()
+        columns = {
+            "pair_set": pa.array([name] * drawn.num_rows, pa.string()),
+            "video_sha256": pa.array([key.rsplit("/", 1)[0] for key in keys], pa.string()),
+            "track_id": pa.array([int(key.rsplit("/", 1)[1]) for key in keys], pa.int16()),
+        }
+        yield _rows(experiment, drawn, columns)
 
 
 def _draw_across(experiment: Experiment, name: str, usable: pa.Table, eligible: pa.Table) -> Iterator[pa.Table]:

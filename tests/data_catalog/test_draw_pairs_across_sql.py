@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from data_catalog import references
+from data_catalog import pair_drawing
 from data_catalog.lake import Lake
-from data_catalog.references import draw_across, list_references, require_references
+from data_catalog.pair_drawing import draw_across
+from data_catalog.references import list_references, require_references
 from data_catalog.schemas import TABLES, TableName
 from difffake.config import PairsConfig, Relation
 from difffake.differential.pairs import draw_pairs_across
@@ -139,7 +140,7 @@ def test_in_parts_the_same_pairs_are_drawn(
 ) -> None:
     config = PairsConfig(relation=relation, references=2)
     whole = drawn(lake, config, 5)
-    monkeypatch.setattr(references, "_VIDEOS_AT_ONCE", videos_at_once)
+    monkeypatch.setattr(pair_drawing, "_VIDEOS_AT_ONCE", videos_at_once)
     parts = list(draw_across(lake, usable_faces(), list_references(lake, table(ROLES)), config, 5))
     assert len(parts) > 3
     in_parts = drawn(lake, config, 5)

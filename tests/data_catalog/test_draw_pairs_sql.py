@@ -5,9 +5,12 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import data_catalog
+from data_catalog import pair_drawing
+from data_catalog.lake import Lake
 from difffake.config import PairsConfig
 from difffake.differential.pairs import draw_pairs
 
@@ -56,3 +59,29 @@ def test_a_group_of_one_face_has_no_pair() -> None:
     assert _run({"alone": ["x"], "two": ["y", "z"]}, PairsConfig(), seed=3, threads=1) == [
         ("two", *draw_pairs(["y", "z"], PairsConfig(), 3)[0])
     ]
+
+
+@pytest.mark.parametrize("faces_at_once", [1, 7, 100, 10_000])
+def test_parts_hold_whole_groups_and_together_every_pair(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, faces_at_once: int
+) -> None:
+    monkeypatch.setattr(pair_drawing, "_FACES_AT_ONCE", faces_at_once)
+    groups = dict(sorted(_groups().items()))
+    rows = [{"group_key": key, "face_id": face_id} for key, face_ids in groups.items() for face_id in face_ids]
+    lake = Lake(tmp_path)
+    lake.create()
+    parts = list(pair_drawing.draw_within(lake, pa.Table.from_pylist(rows), PairsConfig(), 7))
+    expected = [
+        (key, base, partner)
+        for key, face_ids in groups.items()
+        for base, partner in draw_pairs(face_ids, PairsConfig(), 7)
+    ]
+    assert [tuple(row.values()) for part in parts for row in part.to_pylist()] == expected
+    seen = [key for part in parts for key in set(part["group_key"].to_pylist())]
+    assert len(seen) == len(set(seen))
+    assert (len(parts) > 1) == (faces_at_once < len(rows))
+
+
+def test_no_candidates_have_no_part(tmp_path: Path) -> None:
+    nobody = pa.table({name: pa.array([], pa.string()) for name in ("group_key", "face_id")})
+    assert list(pair_drawing.draw_within(Lake(tmp_path), nobody, PairsConfig(), 0)) == []

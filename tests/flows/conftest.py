@@ -20,7 +20,7 @@ from difffake.video_writing import write_video
 from tasks import services
 from tests.helpers.footage import small_footage
 from tests.helpers.media import aged, astronaut_rgb
-from tests.helpers.preloaded import PLAIN_MODULES, PROGRAM_MODULES, Preloaded, Started
+from tests.helpers.preloaded import FRESH_WORKERS, PLAIN_MODULES, PROGRAM_MODULES, Preloaded, Started
 
 # Training videos no face can be had from, and what becomes of them.
 BAD_VIDEOS = {"900": "unreadable", "901": "unreadable", "902": "few_faces"}
@@ -185,6 +185,8 @@ def bench(program: Program) -> Bench:
 
 @pytest.fixture(scope="session")
 def finished(bench: Bench) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """A home after an undisturbed run."""
+    """A home after an undisturbed run, whose worker processes say on its error output what they import."""
     home = bench.folder / "finished"
-    return home, replace(bench, database=None).run(home, bench.config("base"))
+    arguments = bench.arguments(home, bench.config("base"))
+    told = {FRESH_WORKERS: "1", "PYTHONPROFILEIMPORTTIME": "1"}
+    return home, replace(bench, database=None).call(*arguments, **told)

@@ -104,6 +104,14 @@ def test_one_command_makes_a_registered_detector_from_video(
     assert "Where it is most wrong" in page.read_text(encoding="utf-8")
 
 
+def test_processes_that_extract_load_neither_torch_nor_mlflow(
+    finished: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    loaded = set(re.findall(r"^import time:.*\| +(\S+)$", finished[1].stderr, re.MULTILINE))
+    assert "tasks.faces" in loaded
+    assert not loaded & {"torch", "timm", "mlflow", "sklearn", "matplotlib"}
+
+
 def test_prefect_knows_every_task_and_both_sides_are_linked(
     bench: Bench, finished: tuple[Path, subprocess.CompletedProcess[str]]
 ) -> None:

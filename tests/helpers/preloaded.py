@@ -24,11 +24,19 @@ from typing import IO, Any
 from data_catalog import home
 from tests.helpers.zygote import fork_workers_from_a_copy
 
+FRESH_WORKERS = "DIFFFAKE_TEST_FRESH_WORKERS"
+"""A variable: where it is set, a command's worker processes are started as they are in use, with nothing loaded."""
 _POLL_S = 0.02
 _SERVE = "import sys; from tests.helpers.preloaded import serve; serve(sys.argv[1:])"
-PROGRAM_MODULES = ("flows.cli", "flows.ablate", "flows.batch", "flows.end_to_end", "flows.maintain", "flows.refresh")
+_LOADED_LATE = ("mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store", "skops.io")
+"""What commands import when they come to it: two seconds of every run."""
+PROGRAM_MODULES = (
+    "flows.cli", "flows.ablate", "flows.batch", "flows.end_to_end", "flows.maintain", "flows.refresh", *_LOADED_LATE,
+)  # fmt: skip
 """The whole program: what of Prefect's settings is read when it is imported is the same for every call."""
-PLAIN_MODULES = ("flows.cli", "mlflow.pyfunc", "difffake.detector", "data_catalog.lake", "matplotlib.pyplot")
+PLAIN_MODULES = (
+    "flows.cli", "mlflow.pyfunc", "difffake.detector", "data_catalog.lake", "matplotlib.pyplot", *_LOADED_LATE,
+)  # fmt: skip
 """All but what imports Prefect: every call has settings of its own."""
 
 
@@ -234,7 +242,8 @@ def _become(request: dict[str, Any]) -> None:
         os.chdir(request["folder"])
         # Read when the module is imported, since MLflow itself overwrites the variable later.
         home._NAMED_MLFLOW_URI = os.environ.get("MLFLOW_TRACKING_URI")
-        fork_workers_from_a_copy()
+        if FRESH_WORKERS not in os.environ:
+            fork_workers_from_a_copy()
         _run(request["code"], request["arguments"])
         code = 0
     except SystemExit as end:

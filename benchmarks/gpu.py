@@ -36,7 +36,7 @@ _CROPS = (64, 128, 256, 512)
 _CROPS_A_SHARD = 8192
 _SECONDS = 3.0
 """About how long a measurement takes."""
-_LEAST_STEPS = 24
+_TIMES_READY = 5
 _ROUNDS = 3
 _TOP = 10
 _PROFILED_STEPS = 5
@@ -75,8 +75,8 @@ def _resident_images_per_s(pairs: int) -> float:
 def _fed_by_loader(faces: FaceSet, pairs: int, images_per_s: float) -> list[Figure]:
     config = _PAPER.model_copy(update={"batch_pairs": pairs})
     workers = resolve_loader_workers(config, _GPU, processes=1)
-    # More than the batches that are ready before the first step.
-    steps = max(_LEAST_STEPS, round(_SECONDS * images_per_s / (2 * pairs)))
+    # Many times the batches that are ready before the first step: two a loader process.
+    steps = max(_TIMES_READY * 2 * workers, round(_SECONDS * images_per_s / (2 * pairs)))
     shown = repeated(faces, steps * pairs)
     config = config.model_copy(update={"faces_per_video_per_epoch": len(shown)})
     fakes = PseudoFakesConfig()
@@ -90,8 +90,7 @@ def _fed_by_loader(faces: FaceSet, pairs: int, images_per_s: float) -> list[Figu
         floor.train(3)
         measured = []
         for epoch in range(2, _ROUNDS + 2):
-            # The loader begins ahead, as it does while an epoch is validated.
-            fed.start(epoch)
+            # While the loader rests; then it begins as the training does.
             resident_s = _seconds(lambda: floor.train(steps))
             fed_s = _seconds(partial(runner.train, epoch, epochs=_ROUNDS + 1, on_step=None))
             measured.append((fed_s / resident_s, 2 * pairs * steps / fed_s))
@@ -119,7 +118,7 @@ def _embedding(faces: FaceSet) -> Iterator[Figure]:
         yield Figure(what, speeds[batch], "faces/s", note=_name())
     best = max(speeds, key=lambda batch: speeds[batch])
     forward = _forward_passes(backbone, pixels, best)
-    batch = crops_at_once(_GPU)
+    batch = crops_at_once(_GPU, CROP_PX)
     embed_crops(backbone, crops, batch, _GPU)
     measured = []
     for _ in range(_ROUNDS):
@@ -182,7 +181,7 @@ def _fits(work: Callable[[int], None], images: int) -> bool:
 def _top_operations() -> list[Figure]:
     backbone, optimiser = _on_gpu(_PAPER)
     resident = _Resident(backbone, optimiser, _PAPER.batch_pairs)
-    pixels = _random_pixels(crops_at_once(_GPU))
+    pixels = _random_pixels(crops_at_once(_GPU, CROP_PX))
     embed = _forward_passes(backbone, pixels, len(pixels))
     return [
         *_operations(f"training, {_PAPER.batch_pairs} pairs", lambda: resident.train(1)),

@@ -75,7 +75,10 @@ def sampled(video: Path, count: int) -> frozenset[int]:
 
 
 def decode(video: Path, wanted: frozenset[int]) -> None:
-    """Decode these frames, and nothing else: the floor of what reads videos."""
+    """Decode a video to the last of these frames, and keep these: the floor of what reads videos.
+
+    As PyAV does by itself: every frame is decoded, where extraction skips what no wanted frame refers to.
+    """
     # A cut file ends before the last of them, for whoever is measured against this too.
     last = max(wanted)
     with av.open(str(video)) as container:

@@ -13,6 +13,7 @@ import torch
 from benchmarks.measure import Figure, in_fresh_process, median_of, peak_mb, resident_mb, spent
 from benchmarks.media import decode, sample_sets, sample_videos, sampled
 from difffake.backbone.checkpoints import save_weights
+from difffake.backbone.device import crops_at_once
 from difffake.backbone.embed import embed_images
 from difffake.backbone.embedder import build_backbone
 from difffake.config import BackboneConfig, FacesConfig, PairsConfig
@@ -70,6 +71,7 @@ def _against_floor() -> list[Figure]:
 
 def _ratio(detector: Detector, videos: list[Path]) -> float:
     floor = whole = 0.0
+    at_once = crops_at_once(detector.backbone.device, _SIZE_PX)
     for video in videos:
         with spent() as scoring:
             judged = detector.score(video, "cpu")
@@ -78,8 +80,8 @@ def _ratio(detector: Detector, videos: list[Path]) -> float:
         wanted = sampled(video, _FACES.frames_per_video)
         with spent() as least:
             decode(video, wanted)
-            if faces:
-                embed_images(detector.backbone, images)
+            for start in range(0, faces, at_once):
+                embed_images(detector.backbone, images[start : start + at_once])
         floor, whole = floor + least.cpu_s, whole + scoring.cpu_s
     return whole / floor
 

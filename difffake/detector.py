@@ -394,7 +394,8 @@ class Detector:
         return ReferenceComparison(rank.score, rank.p_value, len(references), rank.pairs, _track(judged))
 
     def _embed(self, faces: Sequence[FaceRecord], device: torch.device) -> EmbeddedCrops:
-        return embed_crops(self.backbone, [face.crop_jpeg for face in faces], crops_at_once(device), device)
+        at_once = crops_at_once(device, self.backbone.preprocessing.input_size_px)
+        return embed_crops(self.backbone, [face.crop_jpeg for face in faces], at_once, device)
 
     def _distances(self, people: Sequence[PersonExamination], found: References) -> dict[int, Distances] | None:
         """How far each judged person is from each reference; None without references or a recogniser."""

@@ -31,11 +31,16 @@ def release_memory() -> None:
     if held - _held_after_last_release < _WORTH_RELEASING:
         _held_after_last_release = min(_held_after_last_release, held)
         return
+    give_back_memory()
+    _held_after_last_release = _resident_bytes()
+
+
+def give_back_memory() -> None:
+    """Collect garbage, and return what the allocator holds for nobody, however little it is."""
     gc.collect()
     trim = _malloc_trim()
     if trim is not None:
         trim(0)
-    _held_after_last_release = _resident_bytes()
 
 
 def _resident_bytes() -> int:

@@ -6,7 +6,7 @@ the same to the bit. One thread does all the work, so that one process a core is
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -126,9 +126,9 @@ def _read(path: Path, wanted: list[int], deadline: Deadline | None) -> Iterator[
     if _is_worth_skipping(wanted):
         # What is wrong with a file that cannot be surveyed, decoding says.
         with suppress(UnreadableVideoError):
-            positions = _skippable_positions(_survey(path, None, deadline), wanted)
-    for decoded in _decode(path, wanted, positions, deadline):
-        yield decoded.shown()
+            if _codec(path) in _CODECS_THAT_MARK_REFERENCES:
+                positions = _skippable_positions(_survey(path, None, deadline), wanted)
+    yield from _shown(path, _decode(path, wanted, positions, deadline), wanted[-1])
 
 
 def sample_frames(
@@ -141,7 +141,8 @@ def sample_frames(
     Raises:
         InputLimitError: the video is beyond the limits; told before the file is read where its header says so.
         UnreadableVideoError: no file, no video stream, no packets, or not a single frame could be decoded.
-        TruncatedVideoError: from the iterator, as by `read_frames`, which is also where a deadline passes.
+        TruncatedVideoError: from the iterator, as by `read_frames`, which is also where a deadline passes and where
+            frames whose colours have no RGB are unreadable.
     """
     survey = _survey(path, limits, deadline)
     wanted = sample_indices(survey.frames, count).tolist()
@@ -150,7 +151,7 @@ def sample_frames(
     decoded = _decode(path, indices, _skippable_positions(survey, wanted), deadline)
     first = next(decoded)
     info = _info(survey, first, limits)
-    return info, (one.shown() for one in chain([first] if wanted[0] == 0 else [], decoded))
+    return info, _shown(path, chain([first] if wanted[0] == 0 else [], decoded), wanted[-1])
 
 
 @dataclass(frozen=True)
@@ -214,10 +215,32 @@ class _Decoded:
         return size[::-1] if self.display_matrix is not None and _is_turned(self.display_matrix) else size
 
     def shown(self) -> Frame:
+        """The frame as displayed.
+
+        Raises:
+            av.error.FFmpegError: its colours cannot be turned into RGB.
+        """
         rgb: RgbImage = np.asarray(self.frame.to_ndarray(format="rgb24", threads=1), dtype=np.uint8)
         if self.display_matrix is not None:
             rgb = apply_display_matrix(rgb, self.display_matrix)
         return Frame(self.index, self.time_s, rgb)
+
+
+def _shown(path: Path, decoded: Iterable[_Decoded], last: int) -> Iterator[Frame]:
+    for shown, one in enumerate(decoded):
+        try:
+            frame = one.shown()
+        except av.error.FFmpegError as error:
+            cause = f"colours of frame {one.index} cannot be turned into RGB: {error.strerror}"
+            if shown == 0:
+                raise UnreadableVideoError(_unreadable(path, cause)) from error
+            raise TruncatedVideoError(f"{path}: {cause}", decoded_frames=one.index, expected_frames=last + 1) from error
+        yield frame
+
+
+def _codec(path: Path) -> str:
+    with _open_video(path) as (_, stream):
+        return stream.codec_context.name
 
 
 def _is_worth_skipping(wanted: Sequence[int]) -> bool:
@@ -374,6 +397,8 @@ def _mean_rate(times: list[int], stream: VideoStream) -> float:
 
 class _Orientation:
     """The display matrix of a video's frames: the first one's, and a new one whenever their rotation changes.
+
+    A vertical flip that comes or goes in mid-stream leaves the rotation as it is, and is not noticed.
 
     Asking a frame for its side data ties it into a reference cycle, which holds its picture until the next collection
     of garbage: a hundred megabytes for a 720p video's frames, and the time to get as much anew.

@@ -25,8 +25,8 @@ from tasks.experiment import Experiment, StageRecord, digest_faces, stage_task
 from tasks.gpu import gpu_slot
 
 STAGE = "embeddings"
-# Committed together: seconds of work, after which progress is seen and Ctrl-C heard.
-_MOST_FACES = {"cpu": 256, "cuda": 8192}
+# Committed together: seconds of work, after which progress is seen and Ctrl-C heard. A cluster's worker is one thread.
+_MOST_FACES = {"cpu": 256, "cuda": 8192, "cluster": 2048}
 _SHARDS_PER_WORKER = 4
 
 
@@ -78,7 +78,7 @@ def plan_embeddings(experiment: Experiment, extraction: str, backbone: StageReco
     face_ids, contents = pending["face_id"].to_pylist(), pending["video_sha256"].to_pylist()
     is_shared_out = runner.scheduler_for(STAGE) is not None
     workers = runner.workers or os.cpu_count() or 1
-    most = _MOST_FACES["cuda" if is_shared_out else resolve_device(experiment.config.backbone.device).type]
+    most = _MOST_FACES["cluster" if is_shared_out else resolve_device(experiment.config.backbone.device).type]
     size = min(most, -(-len(face_ids) // (workers * _SHARDS_PER_WORKER))) if is_shared_out else most
     shards = tuple(
         EmbeddingShard(tuple(face_ids[start : start + size]), tuple(contents[start : start + size]))

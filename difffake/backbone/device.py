@@ -11,6 +11,7 @@ from difffake.errors import ConfigError
 _MOST_AUTO_LOADERS = 12
 _CROPS_ON_LARGE_GPU, _CROPS_ON_GPU, _CROPS_ON_CPU = 256, 64, 4
 _LARGE_GPU_BYTES = 35 * 2**30
+_MEASURED_PX = 224
 
 
 def resolve_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
@@ -62,19 +63,20 @@ def resolve_loader_workers(config: BackboneConfig, device: torch.device, process
 
 def resolve_embed_batch(config: BackboneConfig, device: torch.device) -> int:
     """How many crops go through the network at once when embedding; auto: as `crops_at_once` says."""
-    return crops_at_once(device) if config.embed_batch == "auto" else config.embed_batch
+    return crops_at_once(device, config.input_size_px) if config.embed_batch == "auto" else config.embed_batch
 
 
-def crops_at_once(device: torch.device) -> int:
+def crops_at_once(device: torch.device, input_size_px: int) -> int:
     """How many crops in a forward pass are fastest: many on a GPU, as far as its memory goes; few on a CPU.
 
-    256 crops of 224 px take EfficientNet-B4 5.5 GB. On a CPU the C library gives large layers back to the system after
-    each pass, and the next one waits for their pages.
+    256 crops of 224 px take EfficientNet-B4 5.5 GB, as many pixels of larger crops the same. On a CPU the C library
+    gives large layers back to the system after each pass, and the next one waits for their pages.
     """
     if device.type == "cpu":
         return _CROPS_ON_CPU
     memory = torch.cuda.get_device_properties(device).total_memory
-    return _CROPS_ON_LARGE_GPU if memory >= _LARGE_GPU_BYTES else _CROPS_ON_GPU
+    crops = _CROPS_ON_LARGE_GPU if memory >= _LARGE_GPU_BYTES else _CROPS_ON_GPU
+    return max(1, min(crops, crops * _MEASURED_PX**2 // input_size_px**2))
 
 
 def uses_bf16(config: BackboneConfig, device: torch.device) -> bool:

@@ -20,7 +20,7 @@ from difffake.errors import TruncatedVideoError, UnreadableVideoError
 from difffake.faces.records import RgbImage
 from difffake.video import apply_display_matrix, probe, read_frames, sample_frames, sample_indices
 from difffake.video_writing import write_video
-from tests.helpers.media import ONE, carphone_path, with_display_matrix, write_audio
+from tests.helpers.media import ONE, carphone_path, with_display_matrix, write_audio, write_constant_luminance
 
 BITS = 10
 CELL_PX = 16
@@ -518,3 +518,12 @@ def test_equal_frames_give_equal_bytes_every_time(tmp_path: Path) -> None:
         write_video(tmp_path / "clip.mp4", frames, fps=20, crf=23)
         written.add((tmp_path / "clip.mp4").read_bytes())
     assert len(written) == 1
+
+
+def test_colours_that_have_no_rgb_are_unreadable(tmp_path: Path) -> None:
+    clip = tmp_path / "constant_luminance.mp4"
+    write_constant_luminance(clip, 20)
+    assert probe(clip).frames == 20
+    for frames in (read_frames(clip, [0, 5]), sample_frames(clip, 4)[1]):
+        with pytest.raises(UnreadableVideoError, match=r"colours of frame \d+ cannot be turned into RGB"):
+            list(frames)

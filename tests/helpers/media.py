@@ -62,3 +62,15 @@ def aged(place: Path) -> Path:
     for path in place.rglob("*") if place.is_dir() else (place,):
         os.utime(path, (then, then))
     return place
+
+
+def write_constant_luminance(path: Path, count: int) -> None:
+    """Frames whose colours are said to be BT.2020 of constant luminance, which FFmpeg turns into no RGB."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"x264-params": "colormatrix=bt2020c"})
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for level in range(count):
+            picture = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 10 * level, np.uint8), format="rgb24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))

@@ -23,6 +23,7 @@ from multiprocessing import spawn, util
 from typing import Any, NoReturn
 
 _PR_SET_CHILD_SUBREAPER = 36
+_ANSWER_S = 120
 _OUT_OF_THE_WAY = 600
 """Descriptors from here on are nobody's."""
 _SPAWNED = re.compile(r"spawn_main\(tracker_fd=(\d+), pipe_handle=(\d+)\)")
@@ -34,11 +35,14 @@ def fork_workers_from_a_copy() -> None:
     ours, its = socket.socketpair()
     command = os.getpid()
     # Whose parent ends is this process's child.
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "orphans cannot be adopted")
     if os.fork() == 0:
         ours.close()
         _fork_on_request(its, command)
     its.close()
+    # A worker that never says its number is an error, no wait for ever.
+    ours.settimeout(_ANSWER_S)
     lock = threading.Lock()
     start_afresh = util.spawnv_passfds
 
@@ -92,8 +96,10 @@ def _fork_on_request(channel: socket.socket, command: int) -> NoReturn:
 def _become_worker(channel: socket.socket, command: int, request: dict[str, Any], received: Sequence[int]) -> NoReturn:
     code: object = 1
     try:
-        deadline = time.monotonic() + 10
-        while os.getppid() != command and time.monotonic() < deadline:
+        deadline = time.monotonic() + _ANSWER_S / 2
+        while os.getppid() != command:
+            if time.monotonic() > deadline:
+                os._exit(1)
             time.sleep(0.001)
         channel.sendall(os.getpid().to_bytes(8))
         kept = [fcntl.fcntl(number, fcntl.F_DUPFD, _OUT_OF_THE_WAY) for number in received]

@@ -18,14 +18,14 @@ FACES_VARIABLE = "DIFFFAKE_BENCHMARK_FACES"
 CROP_PX = 224
 
 
-def benchmark_faces(crop_size_px: int = CROP_PX, videos: int = 8) -> FaceSet:
-    """Faces of some videos as they are stored, from the named file if one is named."""
+def benchmark_faces() -> FaceSet:
+    """Faces of 224 px from some videos, as they are stored; from the named file if one is named."""
     if FACES_VARIABLE in os.environ:
         return _read(Path(os.environ[FACES_VARIABLE]))
     # Imported here: it needs what decodes videos and finds faces.
     from benchmarks.media import sample_faces
 
-    return sample_faces(crop_size_px, videos)
+    return sample_faces(CROP_PX)
 
 
 def repeated(faces: FaceSet, count: int) -> FaceSet:

@@ -16,17 +16,16 @@ from typing import cast
 import av
 import numpy as np
 import numpy.typing as npt
-from av.buffer import Buffer
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from difffake.display_matrix import Orientation, apply_display_matrix, is_turned
 from difffake.errors import TruncatedVideoError, UnreadableVideoError
 from difffake.faces.records import RgbImage
 from difffake.limits import Deadline, InputLimits
 
-_DISPLAY_MATRIX = "DISPLAYMATRIX"
 _UNSTATED_RATE = 25  # what FFmpeg assumes of raw streams
 # H.264's nal_ref_idc (ITU-T H.264, 7.4.1). HEVC's mark holds within one temporal layer only.
 _CODECS_THAT_MARK_REFERENCES = frozenset({"h264"})
@@ -109,7 +108,7 @@ def read_frames(
 
     Raises:
         ValueError: indices that are negative or not strictly increasing.
-        UnreadableVideoError: not a single frame could be decoded.
+        UnreadableVideoError: not a single frame could be decoded and turned into RGB.
         TruncatedVideoError: decoding ended or failed before the last wanted frame; earlier ones have been yielded.
         InputLimitError: the deadline has passed.
     """
@@ -141,8 +140,7 @@ def sample_frames(
     Raises:
         InputLimitError: the video is beyond the limits; told before the file is read where its header says so.
         UnreadableVideoError: no file, no video stream, no packets, or not a single frame could be decoded.
-        TruncatedVideoError: from the iterator, as by `read_frames`, which is also where a deadline passes and where
-            frames whose colours have no RGB are unreadable.
+        UnreadableVideoError, TruncatedVideoError, InputLimitError: from the iterator, as by `read_frames`.
     """
     survey = _survey(path, limits, deadline)
     wanted = sample_indices(survey.frames, count).tolist()
@@ -212,7 +210,7 @@ class _Decoded:
     def size_px(self) -> tuple[int, int]:
         """Width and height as displayed."""
         size = self.frame.width, self.frame.height
-        return size[::-1] if self.display_matrix is not None and _is_turned(self.display_matrix) else size
+        return size[::-1] if self.display_matrix is not None and is_turned(self.display_matrix) else size
 
     def shown(self) -> Frame:
         """The frame as displayed.
@@ -281,7 +279,7 @@ def _decode_with(
     pending = deque(wanted)
     decoded = 0
     start_s: float | None = None
-    orientation = _Orientation()
+    orientation = Orientation()
     with _open_video(path) as (container, stream):
         rate = _mean_rate([], stream)
         failure: av.error.FFmpegError | None = None
@@ -393,47 +391,3 @@ def _mean_rate(times: list[int], stream: VideoStream) -> float:
     if len(times) > 1 and stream.time_base and max(times) > min(times):
         return (len(times) - 1) / float((max(times) - min(times)) * stream.time_base)
     return float(stream.average_rate or stream.guessed_rate or stream.base_rate or _UNSTATED_RATE)
-
-
-class _Orientation:
-    """The display matrix of a video's frames: the first one's, and a new one whenever their rotation changes.
-
-    A vertical flip that comes or goes in mid-stream leaves the rotation as it is, and is not noticed.
-
-    Asking a frame for its side data ties it into a reference cycle, which holds its picture until the next collection
-    of garbage: a hundred megabytes for a 720p video's frames, and the time to get as much anew.
-    """
-
-    def __init__(self) -> None:
-        self._rotation: int | None = None
-        self._matrix: npt.NDArray[np.int32] | None = None
-
-    def matrix_of(self, frame: VideoFrame) -> npt.NDArray[np.int32] | None:
-        if frame.rotation != self._rotation:
-            self._rotation = frame.rotation
-            side_data = cast(Mapping[str, Buffer], frame.side_data)
-            content = bytes(side_data[_DISPLAY_MATRIX]) if _DISPLAY_MATRIX in side_data else None
-            self._matrix = None if content is None else np.frombuffer(content, dtype=np.int32).reshape(3, 3)
-        return self._matrix
-
-
-def _is_turned(matrix: npt.NDArray[np.int32]) -> bool:
-    """Whether what is shown is as wide as what is stored is high, to the nearest quarter turn."""
-    (x_from_p, y_from_p), (x_from_q, y_from_q) = matrix[:2, :2].tolist()
-    return bool(abs(x_from_q) + abs(y_from_p) > abs(x_from_p) + abs(y_from_q))
-
-
-def apply_display_matrix(rgb: RgbImage, matrix: npt.NDArray[np.int32]) -> RgbImage:
-    """Turn and mirror a stored picture as its display matrix says, to the nearest quarter turn.
-
-    `matrix` is (3, 3) in FFmpeg's order: a stored point (p, q) is shown at (m00 p + m10 q, m01 p + m11 q), up to
-    translation and scale.
-
-    Source: ISO/IEC 14496-12, track header box.
-    """
-    (x_from_p, y_from_p), (x_from_q, y_from_q) = matrix[:2, :2].tolist()
-    if _is_turned(matrix):
-        rgb, x_sign, y_sign = rgb.transpose(1, 0, 2), x_from_q, y_from_p
-    else:
-        x_sign, y_sign = x_from_p, y_from_q
-    return np.ascontiguousarray(rgb[:: -1 if y_sign < 0 else 1, :: -1 if x_sign < 0 else 1])

@@ -74,8 +74,12 @@ def crops_at_once(device: torch.device, input_size_px: int) -> int:
     """
     if device.type == "cpu":
         return _CROPS_ON_CPU
-    memory = torch.cuda.get_device_properties(device).total_memory
-    crops = _CROPS_ON_LARGE_GPU if memory >= _LARGE_GPU_BYTES else _CROPS_ON_GPU
+    return crops_in_memory(torch.cuda.get_device_properties(device).total_memory, input_size_px)
+
+
+def crops_in_memory(gpu_bytes: int, input_size_px: int) -> int:
+    """How many crops a GPU of so much memory takes at once; of crops above 224 px as many pixels."""
+    crops = _CROPS_ON_LARGE_GPU if gpu_bytes >= _LARGE_GPU_BYTES else _CROPS_ON_GPU
     return max(1, min(crops, crops * _MEASURED_PX**2 // input_size_px**2))
 
 

@@ -16,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from difffake import video
+from difffake.display_matrix import apply_display_matrix
 from difffake.errors import TruncatedVideoError, UnreadableVideoError
 from difffake.faces.records import RgbImage
-from difffake.video import apply_display_matrix, probe, read_frames, sample_frames, sample_indices
+from difffake.video import probe, read_frames, sample_frames, sample_indices
 from difffake.video_writing import write_video
-from tests.helpers.media import ONE, carphone_path, with_display_matrix, write_audio, write_constant_luminance
+from tests.helpers.media import ONE, carphone_path, with_display_matrix, write_audio, write_in_colours
 
 BITS = 10
 CELL_PX = 16
@@ -521,9 +522,23 @@ def test_equal_frames_give_equal_bytes_every_time(tmp_path: Path) -> None:
 
 
 def test_colours_that_have_no_rgb_are_unreadable(tmp_path: Path) -> None:
-    clip = tmp_path / "constant_luminance.mp4"
-    write_constant_luminance(clip, 20)
+    clip = tmp_path / "clip.mp4"
+    write_in_colours(clip, "bt2020c", 20)
     assert probe(clip).frames == 20
     for frames in (read_frames(clip, [0, 5]), sample_frames(clip, 4)[1]):
         with pytest.raises(UnreadableVideoError, match=r"colours of frame \d+ cannot be turned into RGB"):
             list(frames)
+
+
+def test_colours_that_lose_their_rgb_in_mid_stream_cut_the_video_there(tmp_path: Path) -> None:
+    parts = [tmp_path / "good.ts", tmp_path / "bad.ts"]
+    write_in_colours(parts[0], "bt709", 10)
+    write_in_colours(parts[1], "bt2020c", 10, start=10)
+    clip = tmp_path / "clip.ts"
+    clip.write_bytes(b"".join(part.read_bytes() for part in parts))
+    for frames, before, at in ((read_frames(clip, [0, 5, 15]), [0, 5], 15), (sample_frames(clip, 4)[1], [2, 7], 12)):
+        seen: list[int] = []
+        with pytest.raises(TruncatedVideoError, match=f"colours of frame {at} cannot be turned into RGB") as raised:
+            seen.extend(frame.index for frame in frames)
+        assert seen == before
+        assert raised.value.decoded_frames == at

@@ -64,13 +64,14 @@ def aged(place: Path) -> Path:
     return place
 
 
-def write_constant_luminance(path: Path, count: int) -> None:
-    """Frames whose colours are said to be BT.2020 of constant luminance, which FFmpeg turns into no RGB."""
+def write_in_colours(path: Path, matrix: str, count: int, start: int = 0) -> None:
+    """Frames that say x264's colour matrix of this name; FFmpeg turns bt2020c (constant luminance) into no RGB."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=10, options={"x264-params": "colormatrix=bt2020c"})
+        stream = container.add_stream("libx264", rate=10, options={"x264-params": f"colormatrix={matrix}"})
         stream.width = stream.height = 64
         stream.pix_fmt = "yuv420p"
-        for level in range(count):
-            picture = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 10 * level, np.uint8), format="rgb24")
+        for number in range(count):
+            picture = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 10 * number, np.uint8), format="rgb24")
+            picture.pts = start + number
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))

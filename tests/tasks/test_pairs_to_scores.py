@@ -1,18 +1,22 @@
 """The stages from pairs to scores, on embeddings made by hand: every relation, and single embeddings."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from data_catalog import pair_drawing
 from data_catalog.schemas import TableName
 from difffake.config import Relation
 from difffake.detector import Detector
 from difffake.differential.combination import combine, single
 from difffake.differential.density import build_density
 from difffake.errors import DataError, DensityError
+from tasks import pairs as pairs_task
 from tasks import vectors
 from tasks.calibration import STAGE as DETECTOR_STAGE
 from tasks.calibration import calibrate
@@ -267,3 +271,35 @@ def test_vectors_read_in_parts_are_those_read_at_once(tmp_path: Path, monkeypatc
     parts = vectors.read_vectors(experiment, EMBEDDINGS.fingerprint, faces, rows)
     np.testing.assert_array_equal(parts.values, whole.values)
     np.testing.assert_array_equal(parts.video_keys, whole.video_keys)
+
+
+@pytest.mark.parametrize("relation", ["same_video", "cross_video"])
+def test_ended_between_two_parts_the_next_run_draws_the_rest_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relation: Relation
+) -> None:
+    monkeypatch.setattr(pair_drawing, "_FACES_AT_ONCE", 10)
+    monkeypatch.setattr(pair_drawing, "_VIDEOS_AT_ONCE", 5)
+    drawing = "draw_within" if relation == "same_video" else "draw_across"
+    whole_drawing = getattr(pairs_task, drawing)
+
+    def ended(*arguments: Any) -> Iterator[pa.Table]:
+        yield next(whole_drawing(*arguments))
+        raise KeyboardInterrupt
+
+    def rows(experiment: Experiment) -> list[str]:
+        return sorted(map(repr, experiment.lake.read(TableName.PAIRS).to_pylist()))
+
+    undisturbed, disturbed = (
+        experiment_of(tmp_path / name, real_videos(), pairs={"relation": relation}) for name in ("whole", "ended")
+    )
+    record = result(draw.fn(undisturbed, EXTRACTION))
+    monkeypatch.setattr(pairs_task, drawing, ended)
+    with pytest.raises(KeyboardInterrupt):
+        draw.fn(disturbed, EXTRACTION)
+    assert 0 < len(rows(disturbed)) < len(rows(undisturbed))
+    monkeypatch.setattr(pairs_task, drawing, whole_drawing)
+    again = result(draw.fn(disturbed, EXTRACTION))
+    assert (again.fingerprint, again.digest, again.reused) == (record.fingerprint, record.digest, False)
+    assert rows(disturbed) == rows(undisturbed)
+    assert result(draw.fn(disturbed, EXTRACTION)).reused
+    assert rows(disturbed) == rows(undisturbed)

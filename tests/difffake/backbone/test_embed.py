@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from difffake.backbone.decoding import decoded_batches
+from difffake.backbone.device import crops_in_memory
 from difffake.backbone.embed import embed_crops
 from difffake.backbone.embedder import Backbone, build_backbone
 from difffake.backbone.images import decode_crop, resize_to_input
@@ -107,3 +108,11 @@ def test_batches_nobody_asks_for_any_more_leave_no_thread() -> None:
     next(batches)
     batches.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "input_size_px", "crops"),
+    [(80, 224, 256), (80, 112, 256), (80, 448, 64), (80, 1024, 12), (16, 224, 64), (16, 448, 16), (4, 2048, 1)],
+)
+def test_a_gpu_takes_as_many_crops_as_its_memory_holds(gigabytes: int, input_size_px: int, crops: int) -> None:
+    assert crops_in_memory(gigabytes * 2**30, input_size_px) == crops

@@ -14,7 +14,7 @@ from difffake.faces.finder import FaceFinder, build_face_finder
 from difffake.faces.records import Extraction, RgbImage
 from difffake.video import read_frames
 from difffake.video_writing import write_video
-from tests.helpers.media import astronaut_rgb, carphone_path, write_constant_luminance
+from tests.helpers.media import astronaut_rgb, carphone_path, write_in_colours
 
 CONFIG = FacesConfig(detector="blazeface", frames_per_video=12, crop_size_px=96)
 SHA256 = "ab" * 32
@@ -186,7 +186,7 @@ def test_two_people_are_two_tracks(tmp_path: Path, finder: FaceFinder) -> None:
 
 def test_a_video_whose_colours_have_no_rgb_is_unreadable(finder: FaceFinder, tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
-    write_constant_luminance(clip, 20)
+    write_in_colours(clip, "bt2020c", 20)
     outcome = extract_faces(clip, SHA256, "fingerprint", CONFIG, finder)
     assert (outcome.status, outcome.frames_sampled) == ("unreadable", 0)
     assert "cannot be turned into RGB: Operation not supported" in outcome.reason

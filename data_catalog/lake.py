@@ -7,17 +7,14 @@ Delta application transaction): two processes, or two machines, that write at on
 DuckDB connections live in memory; a query is a file of `sql/` and sees tables under their names.
 """
 
-import os
 import random
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
@@ -26,9 +23,10 @@ from deltalake import CommitProperties, DeltaTable, Transaction, WriterPropertie
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.writer.properties import ColumnProperties
 
+from data_catalog.database import connection, know_sizes, literal, show_files
 from data_catalog.schemas import TABLES, TableName, TableSpec
-from data_catalog.skipping import files_with
-from data_catalog.storage import Folder, remote_filesystem, storage_options
+from data_catalog.skipping import file_sizes, files_with
+from data_catalog.storage import Folder, storage_options
 from difffake.errors import DataError
 
 SCHEMA_VERSION = 3
@@ -96,9 +94,9 @@ class Lake:
 
     def count(self, table: TableName) -> int:
         """The number of rows of a table."""
-        with self._connection() as connection:
-            self._show(connection, TABLES[table])
-            (rows,) = connection.sql(f"SELECT count(*) FROM {table.value}").fetchall()
+        with connection(self.folder.uri) as database:
+            self._show(database, TABLES[table])
+            (rows,) = database.sql(f"SELECT count(*) FROM {table.value}").fetchall()
             return int(rows[0])
 
     def read(
@@ -180,14 +178,14 @@ class Lake:
         """Run `sql/<name>.sql` over the lake's tables and the given in-memory relations."""
         text = (files("data_catalog") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
         relations = dict(relations or {})
-        with self._connection() as connection:
+        with connection(self.folder.uri) as database:
             for relation, rows in relations.items():
-                connection.register(relation, rows)
+                database.register(relation, rows)
             mentioned = set(re.findall(r"\w+", text))
             for table, spec in TABLES.items():
                 if table.value in mentioned and table.value not in relations:
-                    self._show(connection, spec)
-            return connection.sql(text, params=dict(parameters or {})).to_arrow_table()
+                    self._show(database, spec)
+            return database.sql(text, params=dict(parameters or {})).to_arrow_table()
 
     def ask(self, text: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Answer a user's query over all tables: column names and rows. Nothing can be written or read beside them.
@@ -195,21 +193,20 @@ class Lake:
         Raises:
             DataError: it is no single reading statement, or DuckDB refuses it; says why.
         """
-        # Of its own: what is locked stays locked.
-        with self._connection(is_alone=True) as connection:
+        with connection(self.folder.uri, is_alone=True) as database:
             try:
-                statements = connection.extract_statements(text)
+                statements = database.extract_statements(text)
                 kinds = [statement.type for statement in statements]
                 # Not EXPLAIN: with ANALYZE it runs what it explains, and what it explains may write.
                 if kinds != [duckdb.StatementType.SELECT]:
                     raise DataError("one SELECT, DESCRIBE, SHOW or SUMMARIZE statement is answered, nothing else")
                 for spec in TABLES.values():
-                    self._show(connection, spec)
+                    self._show(database, spec)
                 place = str(self.folder)
-                connection.execute(f"SET allowed_directories = [{literal(place)}]")
-                connection.execute("SET enable_external_access = false")
-                connection.execute("SET lock_configuration = true")
-                answer = connection.sql(text)
+                database.execute(f"SET allowed_directories = [{literal(place)}]")
+                database.execute("SET enable_external_access = false")
+                database.execute("SET lock_configuration = true")
+                answer = database.sql(text)
                 return list(answer.columns), answer.fetchall()
             except duckdb.IOException:
                 raise
@@ -263,9 +260,9 @@ class Lake:
         text = f"SELECT {', '.join(names)} FROM {spec.name.value}"
         text += f" WHERE {' AND '.join(terms)}" if terms else ""
         parameters = {column: list(values) for column, values in (where or {}).items()}
-        with self._connection() as connection:
-            self._show(connection, spec, opened, parameters)
-            rows = connection.sql(text, params=parameters).to_arrow_table()
+        with connection(self.folder.uri) as database:
+            self._show(database, spec, opened, parameters)
+            rows = database.sql(text, params=parameters).to_arrow_table()
         return rows.cast(pa.schema([spec.schema.field(name) for name in names]))
 
     def _missing(self, spec: TableSpec, opened: DeltaTable, rows: pa.Table) -> pa.Table:
@@ -273,10 +270,10 @@ class Lake:
         scope = spec.skipping[0]
         stored = self._read(spec, opened, spec.key, {scope: pc.unique(rows[scope]).to_pylist()})
         keys = ", ".join(spec.key)
-        with self._connection() as connection:
-            connection.register("new_rows", rows.select(list(spec.key)).append_column("row_number", _numbers(rows)))
-            connection.register("stored_rows", stored)
-            missing = connection.sql(
+        with connection(self.folder.uri) as database:
+            database.register("new_rows", rows.select(list(spec.key)).append_column("row_number", _numbers(rows)))
+            database.register("stored_rows", stored)
+            missing = database.sql(
                 f"SELECT min(row_number) AS row_number FROM new_rows ANTI JOIN stored_rows USING ({keys}) "
                 f"GROUP BY {keys} ORDER BY row_number"
             ).to_arrow_table()
@@ -302,54 +299,19 @@ class Lake:
 
     def _show(
         self,
-        connection: duckdb.DuckDBPyConnection,
+        database: duckdb.DuckDBPyConnection,
         spec: TableSpec,
         opened: DeltaTable | None = None,
         where: Mapping[str, Sequence[Any]] | None = None,
     ) -> None:
-        # Not through Arrow: it cannot compare strings with the string views that Delta's merges write.
-        uris = files_with(opened or self.open(spec.name), spec, where or {})
+        opened = opened or self.open(spec.name)
+        if not self.folder.is_local:
+            know_sizes(file_sizes(opened))
+        uris = files_with(opened, spec, where or {})
         if uris:
-            names = ", ".join(literal(self._readable(uri)) for uri in uris)
-            connection.execute(f"CREATE TEMP VIEW {spec.name.value} AS SELECT * FROM read_parquet([{names}])")
+            show_files(database, spec.name.value, uris)
         else:
-            connection.register(spec.name.value, spec.schema.empty_table())
-
-    @staticmethod
-    def _readable(uri: str) -> str:
-        """A file of a table as DuckDB's readers want it; every path is a pattern to them."""
-        path = unquote(uri.removeprefix("file://"))
-        return re.sub(r"([*?\[])", r"[\1]", path)
-
-    @contextmanager
-    def _connection(self, *, is_alone: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection with nothing in it; temporary views and relations made in it are its own, and end with it."""
-        is_alone = is_alone or not self.folder.is_local
-        connection = _open_database() if is_alone else _database(os.getpid()).cursor()
-        try:
-            if not self.folder.is_local:
-                # DuckDB's own reader of object stores is an extension that would have to be downloaded.
-                connection.register_filesystem(remote_filesystem(self.folder.uri))
-            yield connection
-        except (duckdb.IOException, FileNotFoundError) as error:
-            raise DataError(
-                f"a table of the lake cannot be read: {error}. Restore its files, or use another --home."
-            ) from error
-        finally:
-            connection.close()
-
-
-@cache
-def _database(_process: int) -> duckdb.DuckDBPyConnection:
-    """One a process, empty: opening it takes twenty milliseconds, a connection to it none. Not inherited by a fork."""
-    return _open_database()
-
-
-def _open_database() -> duckdb.DuckDBPyConnection:
-    # Tables are read once, and as whole as they are wanted: nothing of their files need be kept in memory.
-    return duckdb.connect(
-        ":memory:", config={"autoinstall_known_extensions": "false", "enable_external_file_cache": "false"}
-    )
+            database.register(spec.name.value, spec.schema.empty_table())
 
 
 class _LostRaceError(Exception):
@@ -409,8 +371,3 @@ def _conform(rows: pa.Table, spec: TableSpec) -> pa.Table:
 
 def _numbers(rows: pa.Table) -> pa.Array:
     return pa.array(range(rows.num_rows), pa.int64())
-
-
-def literal(text: str) -> str:
-    """A text as SQL writes it."""
-    return "'" + text.replace("'", "''") + "'"

@@ -12,7 +12,8 @@ import duckdb
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
-from data_catalog.lake import SCHEMA_VERSION, Lake, describe_table, literal, schema_version, writer_properties
+from data_catalog.database import literal
+from data_catalog.lake import SCHEMA_VERSION, Lake, describe_table, schema_version, writer_properties
 from data_catalog.schemas import TABLES, TableName
 from difffake.errors import DataError
 

@@ -27,6 +27,13 @@ def files_with(opened: DeltaTable, spec: TableSpec, where: Mapping[str, Sequence
     return [uri for uri in uris if uri.rsplit("/", 1)[-1] in kept]
 
 
+def file_sizes(opened: DeltaTable) -> dict[str, int]:
+    """The size of every file in bytes, by its URI."""
+    actions = pa.table(opened.get_add_actions())
+    sizes = dict(zip(actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True))
+    return {uri: sizes[uri.rsplit("/", 1)[-1]] for uri in opened.file_uris()}
+
+
 def _may_hold(low: Any, high: Any, values: Sequence[Any]) -> bool:
     if low is None or high is None:
         return True

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MPLBACKEND", "agg")
 
+from tests.helpers.preloaded import PLAIN_MODULES, Preloaded, common_folder
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
 
 @pytest.fixture(autouse=True)
 def no_named_tracking_server() -> Iterator[None]:
@@ -17,3 +22,12 @@ def no_named_tracking_server() -> Iterator[None]:
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     yield
     os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Preloaded]:
+    """The program without Prefect, which reads its settings when it is imported: for commands that have a server."""
+    address = common_folder(tmp_path_factory) / "plain.socket"
+    preloaded = Preloaded(address, {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}, REPOSITORY, PLAIN_MODULES)
+    yield preloaded
+    preloaded.close()

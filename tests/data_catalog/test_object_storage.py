@@ -1,12 +1,16 @@
 """Lake and source folders in an object store: a real S3 API on loopback."""
 
-import multiprocessing
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
+import s3fs
 
+from data_catalog import data_files, database
+from data_catalog.data_files import DataFiles
 from data_catalog.inventory import take_inventory
 from data_catalog.lake import Lake
 from data_catalog.schemas import TableName
@@ -16,6 +20,7 @@ from difffake.config import DatasetSpec
 from difffake.errors import DataError
 from tests.data_catalog.test_inventory import clip
 from tests.data_catalog.test_lake import pairs
+from tests.helpers.preloaded import Preloaded
 from tests.helpers.s3 import BUCKET, s3_server
 
 
@@ -50,22 +55,65 @@ def test_tables_are_written_read_replaced_and_merged(place: str) -> None:
     assert next(fact.files for fact in describe(lake) if fact.name is TableName.PAIRS) == 1
 
 
+def test_a_small_data_file_is_fetched_once_and_nothing_else_is_asked_for(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Lake(place)
+    lake.create()
+    for number in range(3):
+        lake.append_missing(TableName.PAIRS, pairs((f"v{number}", "a", "b")))
+    asked: list[str] = []
+    call = s3fs.S3FileSystem._call_s3
+
+    async def noted_call(self: s3fs.S3FileSystem, method: str, *arguments: Any, **named: Any) -> Any:
+        asked.append(method)
+        return await call(self, method, *arguments, **named)
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", noted_call)
+    fresh = DataFiles("s3")
+    monkeypatch.setattr(database, "_data_files", lambda _process, _scheme: fresh)
+    database._database.cache_clear()
+    try:
+        for _ in range(2):
+            assert lake.read(TableName.PAIRS).num_rows == 3
+            assert lake.count(TableName.PAIRS) == 3
+            assert lake.ask("SELECT count(*) FROM pairs")[1] == [(3,)]
+        assert asked == ["get_object"] * 3
+        # One too large to be kept is read where it is wanted.
+        asked.clear()
+        monkeypatch.setattr(data_files, "_WHOLE_BYTES", 100)
+        assert lake.read(TableName.PAIRS).num_rows == 3
+        assert asked.count("get_object") >= 3
+    finally:
+        database._database.cache_clear()
+
+
+def test_no_more_is_kept_than_fits(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    filesystem = fsspec.filesystem("s3")
+    monkeypatch.setattr(data_files, "_KEPT_BYTES", 25)
+    files = DataFiles("s3")
+    for number in range(4):
+        filesystem.pipe(f"{place}/{number}", bytes([number]) * 10)
+        files.know(f"{place}/{number}", 10)
+        with files.open(f"{place}/{number}") as file:
+            assert file.read() == bytes([number]) * 10
+    assert list(files._contents) == [f"{place}/2", f"{place}/3"]
+    with pytest.raises(FileNotFoundError):
+        files.info(f"{place}/4")
+
+
 def append_shared(place: str, part: int) -> None:
     lake = Lake(place)
     for number in range(4):
         lake.append_missing(TableName.PAIRS, pairs((f"v{part}", f"{part}-{number}", "b"), ("shared", f"{number}", "b")))
 
 
-def test_two_machines_that_write_at_once_never_write_a_row_twice(place: str) -> None:
+def test_two_machines_that_write_at_once_never_write_a_row_twice(plain: Preloaded, place: str) -> None:
     lake = Lake(place)
     lake.create()
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=append_shared, args=(place, part)) for part in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert [worker.exitcode for worker in workers] == [0, 0]
+    with ThreadPoolExecutor(2) as both:
+        for done in [both.submit(plain.run, append_shared, place, part) for part in range(2)]:
+            done.result()
     bases = lake.read(TableName.PAIRS)["base_id"].to_pylist()
     assert sorted(bases) == sorted([f"{p}-{n}" for p in range(2) for n in range(4)] + [f"{n}" for n in range(4)])
 

@@ -20,7 +20,7 @@ from difffake.video_writing import write_video
 from tasks import services
 from tests.helpers.footage import small_footage
 from tests.helpers.media import aged, astronaut_rgb
-from tests.helpers.preloaded import FRESH_WORKERS, PLAIN_MODULES, PROGRAM_MODULES, Preloaded, Started
+from tests.helpers.preloaded import FRESH_WORKERS, PROGRAM_MODULES, Preloaded, Started, common_folder
 
 # Training videos no face can be had from, and what becomes of them.
 BAD_VIDEOS = {"900": "unreadable", "901": "unreadable", "902": "few_faces"}
@@ -150,14 +150,14 @@ def add_bad_videos(root: Path) -> None:
 def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     folder = tmp_path_factory.mktemp("flows")
     # One server for the tests of all processes, as for all commands of a work folder.
-    common = tmp_path_factory.getbasetemp()
-    server_home = Home((common.parent if "PYTEST_XDIST_WORKER" in os.environ else common) / "server")
+    common = common_folder(tmp_path_factory)
+    server_home = Home(common / "server")
     with pytest.MonkeyPatch.context() as patch:
         for name in _UNUSED_SERVICES:
             patch.setenv(f"PREFECT_SERVER_SERVICES_{name}_ENABLED", "false")
         service = services.share(server_home, "prefect", services.free_port(), services.start_prefect)
     environment = services.prefect_environment(server_home, service.port) | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-    preloaded = Preloaded(environment, REPOSITORY, PROGRAM_MODULES)
+    preloaded = Preloaded(common / "program.socket", environment, REPOSITORY, PROGRAM_MODULES)
     try:
         database = folder / "empty.db"
         SqlAlchemyStore(f"sqlite:///{database}", str(folder))
@@ -165,14 +165,6 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     finally:
         preloaded.close()
         services.leave(server_home, service)
-
-
-@pytest.fixture(scope="session")
-def plain() -> Iterator[Preloaded]:
-    """The program without Prefect, which reads its settings when it is imported: for commands that have a server."""
-    preloaded = Preloaded({"OMP_NUM_THREADS": "1", "COLUMNS": "200"}, REPOSITORY, PLAIN_MODULES)
-    yield preloaded
-    preloaded.close()
 
 
 @pytest.fixture(scope="session")

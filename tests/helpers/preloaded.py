@@ -5,21 +5,28 @@ child is otherwise what `difffake` starts: its own environment, arguments, worki
 process group of its own to be killed by, and Ctrl-C. What the interpreter does at its start and end is left out.
 """
 
+import fcntl
 import gc
+import itertools
 import json
 import os
+import pickle
+import selectors
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 import types
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, TypeVar, cast
+
+import pytest
 
 from data_catalog import home
 from tests.helpers.zygote import fork_workers_from_a_copy
@@ -27,7 +34,19 @@ from tests.helpers.zygote import fork_workers_from_a_copy
 FRESH_WORKERS = "DIFFFAKE_TEST_FRESH_WORKERS"
 """A variable: where it is set, a command's worker processes are started as they are in use, with nothing loaded."""
 _POLL_S = 0.02
-_SERVE = "import sys; from tests.helpers.preloaded import serve; serve(sys.argv[1:])"
+_START_S = 300.0
+_SERVE = "import sys; from tests.helpers.preloaded import serve; serve(*sys.argv[1:])"
+_CALL = """
+import pickle, sys
+from pathlib import Path
+place = Path(sys.argv[1])
+function, arguments = pickle.loads(place.read_bytes())
+try:
+    outcome = function(*arguments), None
+except Exception as error:
+    outcome = None, error
+place.write_bytes(pickle.dumps(outcome))
+"""
 _LOADED_LATE = ("mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store", "skops.io")
 """What commands import when they come to it: two seconds of every run."""
 PROGRAM_MODULES = (
@@ -35,9 +54,17 @@ PROGRAM_MODULES = (
 )  # fmt: skip
 """The whole program: what of Prefect's settings is read when it is imported is the same for every call."""
 PLAIN_MODULES = (
-    "flows.cli", "mlflow.pyfunc", "difffake.detector", "data_catalog.lake", "matplotlib.pyplot", *_LOADED_LATE,
+    "flows.cli", "mlflow.pyfunc", "difffake.backbone.training", "difffake.detector", "data_catalog.lake",
+    "matplotlib.pyplot", "accelerate", *_LOADED_LATE,
 )  # fmt: skip
 """All but what imports Prefect: every call has settings of its own."""
+Result = TypeVar("Result")
+
+
+def common_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all test processes of this session share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 class Started:
@@ -56,7 +83,7 @@ class Started:
     def poll(self) -> int | None:
         """Its exit code, or None while it runs."""
         if self.returncode is None:
-            self.returncode = self._preloaded.ask({"do": "wait", "pid": self.pid, "timeout_s": 0})
+            self.returncode = self._preloaded.ask({"do": "poll", "pid": self.pid})
         return self.returncode
 
     def wait(self, timeout: float = 60) -> int:
@@ -65,11 +92,12 @@ class Started:
         Raises:
             subprocess.TimeoutExpired: it runs for longer.
         """
-        if self.returncode is None:
-            self.returncode = self._preloaded.ask({"do": "wait", "pid": self.pid, "timeout_s": timeout})
-        if self.returncode is None:
-            raise subprocess.TimeoutExpired(self._arguments, timeout, *self.written())
-        return self.returncode
+        deadline = time.monotonic() + timeout
+        while (exit_code := self.poll()) is None:
+            if time.monotonic() >= deadline:
+                raise subprocess.TimeoutExpired(self._arguments, timeout, *self.written())
+            time.sleep(_POLL_S)
+        return exit_code
 
     def communicate(self, timeout: float = 60) -> tuple[str, str]:
         """What it has written to standard output and error when it ends.
@@ -96,33 +124,54 @@ class Started:
 
 
 class Preloaded:
-    """A process that has imported the program and forks for every call.
+    """A process that has imported the program and forks for every call; all that name one socket share one process.
+
+    The first to want it starts it; it ends when nobody is connected any more.
 
     Args:
+        address: of its socket.
         environment: of that process.
         repository: the checkout.
         modules: what it imports, one of `PROGRAM_MODULES` and `PLAIN_MODULES`.
     """
 
-    def __init__(self, environment: Mapping[str, str], repository: Path, modules: Sequence[str]) -> None:
+    def __init__(self, address: Path, environment: Mapping[str, str], repository: Path, modules: Sequence[str]) -> None:
         self._outputs = tempfile.TemporaryDirectory()
-        self._calls = 0
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _SERVE, *modules],
-            env=os.environ | dict(environment),
-            cwd=repository,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._calls = itertools.count(1)
+        self._lock = threading.Lock()
+        self._channel = socket.socket(socket.AF_UNIX)
+        with address.with_suffix(".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not self._is_connected_to(address):
+                address.unlink(missing_ok=True)
+                started = subprocess.Popen(
+                    [sys.executable, "-c", _SERVE, str(address), *modules],
+                    env=os.environ | dict(environment),
+                    cwd=repository,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+                deadline = time.monotonic() + _START_S
+                while not self._is_connected_to(address):
+                    assert started.poll() is None, f"the preloaded program ended with exit code {started.returncode}"
+                    assert time.monotonic() < deadline
+                    time.sleep(_POLL_S)
+        self._lines = self._channel.makefile("rw", encoding="utf-8")
+
+    def _is_connected_to(self, address: Path) -> bool:
+        try:
+            self._channel.connect(str(address))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        return True
 
     def start(
         self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path, code: str | None = None
     ) -> Started:
         """Start one command, or Python code as by `python -c`."""
-        self._calls += 1
-        place = Path(self._outputs.name)
-        outputs = place / f"{self._calls}.stdout", place / f"{self._calls}.stderr"
+        place, number = Path(self._outputs.name), next(self._calls)
+        outputs = place / f"{number}.stdout", place / f"{number}.stderr"
         request = {
             "do": "start",
             "arguments": list(arguments),
@@ -157,62 +206,85 @@ class Preloaded:
             raise
         return subprocess.CompletedProcess(list(arguments), exit_code, *started.written())
 
+    def run(self, function: Callable[..., Result], *arguments: object) -> Result:
+        """What a function of a module answers in a process of its own; what it raises is raised here.
+
+        Its worker processes start with everything imported. Arguments and result are pickled.
+
+        Raises:
+            AssertionError: the process ended otherwise.
+        """
+        place = Path(self._outputs.name) / f"{next(self._calls)}.pickle"
+        place.write_bytes(pickle.dumps((function, arguments)))
+        done = self.call([str(place)], os.environ, Path.cwd(), timeout_s=300, code=_CALL)
+        assert done.returncode == 0, done.stderr
+        result, error = pickle.loads(place.read_bytes())  # noqa: S301 - our own bytes
+        if error is not None:
+            raise error
+        found: Result = result
+        return found
+
     def ask(self, request: dict[str, Any]) -> Any:
         """Put a request to the process; see `serve`."""
-        questions, answers = self._pipe(self._process.stdin), self._pipe(self._process.stdout)
-        questions.write(json.dumps(request) + "\n")
-        questions.flush()
-        answer = answers.readline()
+        with self._lock:
+            self._lines.write(json.dumps(request) + "\n")
+            self._lines.flush()
+            answer = self._lines.readline()
         if not answer:
-            raise RuntimeError(f"the preloaded program ended with exit code {self._process.wait(30)}")
+            raise RuntimeError("the preloaded program has ended")
         return json.loads(answer)
 
     def close(self) -> None:
-        """End the process."""
-        with suppress(BrokenPipeError):
-            self._pipe(self._process.stdin).close()
-        self._process.wait(30)
+        """Let go of the process."""
+        self._lines.close()
+        self._channel.close()
         self._outputs.cleanup()
 
-    @staticmethod
-    def _pipe(pipe: IO[str] | None) -> IO[str]:
-        assert pipe is not None
-        return pipe
 
-
-def serve(modules: Sequence[str]) -> None:
-    """Answer requests on standard input: to `start` a child, its pid; to `wait`, its exit code, null while it runs."""
+def serve(address: str, *modules: str) -> None:
+    """Answer requests on a socket: to `start` a child, its pid; to `poll` it, its exit code, null while it runs."""
     # Loaded before the first fork, and no garbage of any child's.
     gc.disable()
     for module in modules:
         import_module(module)
     gc.enable()
     gc.freeze()
-    assert ("prefect" in sys.modules) == (tuple(modules) == PROGRAM_MODULES)
+    assert ("prefect" in sys.modules) == (modules == PROGRAM_MODULES)
 
-    answers = os.fdopen(os.dup(1), "w")
-    for line in sys.stdin:
-        request = json.loads(line)
-        if request["do"] == "start":
-            answer: int | None = os.fork()
-            if answer == 0:
-                answers.close()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(address)
+    listener.listen()
+    selector = selectors.DefaultSelector()
+    selector.register(listener, selectors.EVENT_READ)
+    has_served = False
+    while not has_served or len(selector.get_map()) > 1:
+        for key, _ in selector.select():
+            if key.fileobj is listener:
+                client = listener.accept()[0]
+                selector.register(client, selectors.EVENT_READ, client.makefile("rw", encoding="utf-8"))
+                has_served = True
+                continue
+            # A client asks one thing at a time.
+            line = key.data.readline()
+            if not line:
+                selector.unregister(key.fileobj)
+                key.data.close()
+                cast(socket.socket, key.fileobj).close()
+                continue
+            request = json.loads(line)
+            answer = _poll(request["pid"]) if request["do"] == "poll" else os.fork()
+            if answer == 0 and request["do"] == "start":
+                for number in list(selector.get_map()):
+                    os.close(number)
+                selector.close()
                 _become(request)
-        else:
-            answer = _wait(request["pid"], request["timeout_s"])
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+            key.data.write(json.dumps(answer) + "\n")
+            key.data.flush()
 
 
-def _wait(pid: int, timeout_s: float) -> int | None:
-    deadline = time.monotonic() + timeout_s
-    while True:
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        if time.monotonic() >= deadline:
-            return None
-        time.sleep(_POLL_S)
+def _poll(pid: int) -> int | None:
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if ended else None
 
 
 def _run(code: str | None, arguments: Sequence[str]) -> None:

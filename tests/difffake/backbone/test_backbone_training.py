@@ -4,8 +4,6 @@ import dataclasses
 import logging
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,7 @@ from difffake.backbone.validation import ValidationSet, draw_validation_set, ren
 from difffake.errors import ArtefactError, TrainingError
 from difffake.faces.records import FaceSet
 from difffake.pseudofakes.generator import apply_recipe
+from tests.helpers.preloaded import Preloaded
 from tests.helpers.synthetic_faces import synthetic_faces
 from tests.helpers.tiny_training import (
     FAKES,
@@ -91,14 +90,11 @@ train_backbone(here.tiny_config(), here.FAKES, faces, validation, Path(sys.argv[
 """
 
 
-def test_a_killed_training_goes_on_to_the_same_bits(uninterrupted: TrainingResult, tmp_path: Path) -> None:
-    killed = subprocess.run(
-        [sys.executable, "-c", _TRAIN_AND_DIE, str(tmp_path), "8", str(torch.get_num_threads())],
-        cwd=REPOSITORY,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-        timeout=120,
-        check=False,
-    )
+def test_a_killed_training_goes_on_to_the_same_bits(
+    uninterrupted: TrainingResult, plain: Preloaded, tmp_path: Path
+) -> None:
+    arguments = [str(tmp_path), "8", str(torch.get_num_threads())]
+    killed = plain.call(arguments, os.environ, REPOSITORY, timeout_s=120, code=_TRAIN_AND_DIE)
     assert killed.returncode == -signal.SIGKILL
     assert [path.name for path in sorted(tmp_path.glob("checkpoint-*"))] == [
         "checkpoint-00001.safetensors",

@@ -4,8 +4,6 @@ import dataclasses
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from difffake.backbone.tensor_files import read_tensors
 from difffake.backbone.training import TrainingResult, train_backbone
 from difffake.errors import ArtefactError, ConfigError, TrainingError
 from difffake.faces.records import FaceSet
+from tests.helpers.preloaded import Preloaded
 from tests.helpers.tiny_training import (
     FAKES,
     SEED,
@@ -33,6 +32,9 @@ from tests.helpers.tiny_training import (
 CALM = {"learning_rate": 0.005, "epochs": 3, "batch_pairs": 3, "input_size_px": 64}
 REPOSITORY = Path(__file__).parents[3]
 
+# One test process has them all: they share a training.
+pytestmark = pytest.mark.xdist_group("processes")
+
 
 def faces_with_gaps() -> FaceSet:
     """Half of the faces allow no mask."""
@@ -42,13 +44,13 @@ def faces_with_gaps() -> FaceSet:
     return dataclasses.replace(faces, landmarks_crop_px=landmarks)
 
 
-def train(work_dir: Path, **changes: object) -> TrainingResult:
+def train(work_dir: Path, changes: dict[str, object]) -> TrainingResult:
     return train_backbone(tiny_config(**CALM | changes), FAKES, faces_with_gaps(), validation_set(), work_dir, SEED)
 
 
 @pytest.fixture(scope="module")
-def by_two(tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
-    return train(tmp_path_factory.mktemp("two"), processes=2)
+def by_two(plain: Preloaded, tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
+    return plain.run(train, tmp_path_factory.mktemp("two"), {"processes": 2})
 
 
 def assert_equal_up_to_rounding(left: TrainingResult, right: TrainingResult, tolerance: float) -> None:
@@ -65,57 +67,77 @@ def assert_equal_up_to_rounding(left: TrainingResult, right: TrainingResult, tol
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_learns_batch_statistics_included(by_two: TrainingResult, tmp_path: Path) -> None:
-    alone = train(tmp_path, processes=1)
+    alone = train(tmp_path, {"processes": 1})
     assert sum(record.skipped_pairs for record in alone.history) > 0
     # Statistics of a batch of two images are what limits it.
     assert_equal_up_to_rounding(by_two, alone, tolerance=1e-4)
 
 
 @pytest.mark.slow
-def test_a_network_without_batch_statistics_too_and_its_batches_come_from_loaders(tmp_path: Path) -> None:
-    of_two = train(tmp_path / "two", model="test_convnext.r160_in1k", processes=2, loader_workers=1, epochs=2)
-    of_one = train(tmp_path / "one", model="test_convnext.r160_in1k", processes=1, epochs=2)
+def test_a_network_without_batch_statistics_too_and_its_batches_come_from_loaders(
+    plain: Preloaded, tmp_path: Path
+) -> None:
+    network: dict[str, object] = {"model": "test_convnext.r160_in1k", "epochs": 2}
+    of_two = plain.run(train, tmp_path / "two", network | {"processes": 2, "loader_workers": 1})
+    of_one = train(tmp_path / "one", network | {"processes": 1})
     assert_equal_up_to_rounding(of_two, of_one, tolerance=1e-5)
     assert not (tmp_path / "two" / "crops.bin").exists()
 
 
-@pytest.mark.slow
-def test_a_lost_process_ends_the_others_and_the_training_goes_on_to_the_same_bits(
-    by_two: TrainingResult, tmp_path: Path
-) -> None:
-    def kill_the_second(done: int, _steps: int) -> None:
+def lose_the_second(work_dir: Path) -> None:
+    def kill_it(done: int, _steps: int) -> None:
         # 12 faces in batches of 3: the 6th step is in the second of the three epochs.
         if done == 6:
             (second,) = [child for child in multiprocessing.active_children() if child.name == "training-1"]
             os.kill(second.pid or 0, signal.SIGKILL)
 
     config = tiny_config(**CALM, processes=2)
-    with pytest.raises(TrainingError, match=r"process 2 of the 2 that train together was killed by SIGKILL"):
-        train_backbone(config, FAKES, faces_with_gaps(), validation_set(), tmp_path, SEED, on_step=kill_the_second)
-    assert multiprocessing.active_children() == []
-    assert (tmp_path / "checkpoint-00001.safetensors").is_file()
+    try:
+        train_backbone(config, FAKES, faces_with_gaps(), validation_set(), work_dir, SEED, on_step=kill_it)
+    finally:
+        assert multiprocessing.active_children() == []
+
+
+def go_on(work_dir: Path) -> tuple[TrainingResult, list[int]]:
+    """The training that `lose_the_second` began, and the epochs it went through."""
+    config = tiny_config(**CALM, processes=2)
     epochs: list[int] = []
-    resumed = train_backbone(
+    result = train_backbone(
         config,
         FAKES,
         faces_with_gaps(),
         validation_set(),
-        tmp_path,
+        work_dir,
         SEED,
         on_epoch=lambda record: epochs.append(record.epoch),
     )
+    return result, epochs
+
+
+@pytest.mark.slow
+def test_a_lost_process_ends_the_others_and_the_training_goes_on_to_the_same_bits(
+    by_two: TrainingResult, plain: Preloaded, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match=r"process 2 of the 2 that train together was killed by SIGKILL"):
+        plain.run(lose_the_second, tmp_path)
+    assert (tmp_path / "checkpoint-00001.safetensors").is_file()
+    resumed, epochs = plain.run(go_on, tmp_path)
     assert epochs[-1] == 3
     assert 1 not in epochs
     assert_same_outcome(resumed, by_two)
 
 
-@pytest.mark.slow
-def test_what_is_wrong_in_one_process_is_the_error_of_the_training(tmp_path: Path) -> None:
+def train_on_a_broken_crop(work_dir: Path) -> None:
     faces = training_faces()
     broken = dataclasses.replace(faces, crops_jpeg=[b"broken", *faces.crops_jpeg[1:]])
     config = tiny_config(**CALM, processes=2, faces_per_video_per_epoch=4)
+    train_backbone(config, FAKES, broken, validation_set(), work_dir, SEED)
+
+
+@pytest.mark.slow
+def test_what_is_wrong_in_one_process_is_the_error_of_the_training(plain: Preloaded, tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match=r"face v0/0 .* is not a picture"):
-        train_backbone(config, FAKES, broken, validation_set(), tmp_path, SEED)
+        plain.run(train_on_a_broken_crop, tmp_path)
 
 
 _TRAIN_UNTIL_KILLED = """
@@ -128,26 +150,16 @@ def die(_done, _steps):
     print(*[child.pid for child in multiprocessing.active_children()], flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 
-if __name__ == "__main__":
-    faces, validation = here.training_faces(), here.validation_set()
-    config = here.tiny_config(processes=2, epochs=1000)
-    train_backbone(config, here.FAKES, faces, validation, Path(sys.argv[1]), here.SEED, on_step=die)
+config = here.tiny_config(processes=2, epochs=1000)
+train_backbone(
+    config, here.FAKES, here.training_faces(), here.validation_set(), Path(sys.argv[1]), here.SEED, on_step=die
+)
 """
 
 
 @pytest.mark.slow
-def test_no_process_outlives_the_one_that_asked_for_it(tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(_TRAIN_UNTIL_KILLED, encoding="utf-8")
-    killed = subprocess.run(
-        [sys.executable, str(script), str(tmp_path / "work")],
-        cwd=REPOSITORY,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+def test_no_process_outlives_the_one_that_asked_for_it(plain: Preloaded, tmp_path: Path) -> None:
+    killed = plain.call([str(tmp_path)], os.environ, REPOSITORY, timeout_s=300, code=_TRAIN_UNTIL_KILLED)
     assert killed.returncode == -signal.SIGKILL
     children = [int(pid) for pid in killed.stdout.split()]
     assert len(children) == 2
@@ -167,7 +179,7 @@ def _is_alive(pid: int) -> bool:
 
 def test_more_processes_than_pairs_of_a_batch_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"processes is 4, and a batch has 3 pairs to share: raise"):
-        train(tmp_path, processes=4)
+        train(tmp_path, {"processes": 4})
     assert list(tmp_path.iterdir()) == []
 
 

@@ -27,6 +27,7 @@ from difffake.faces.records import FaceSet
 from difffake.pseudofakes.generator import make_pseudo_fake
 from difffake.randomness import derive_rng
 from tests.helpers.landmarks import textured_face
+from tests.helpers.preloaded import Preloaded
 from tests.helpers.synthetic_faces import synthetic_faces
 
 FAKES = PseudoFakesConfig()
@@ -130,18 +131,14 @@ def test_batches_repeat_for_an_epoch_and_differ_between_epochs() -> None:
     assert len(first) == batches.steps_an_epoch
 
 
-def test_batches_do_not_depend_on_the_number_of_workers() -> None:
+def test_batches_do_not_depend_on_the_number_of_workers(plain: Preloaded) -> None:
+    plain.run(compare_one_with_two_workers)
+
+
+def compare_one_with_two_workers() -> None:
     faces = synthetic_faces(videos=3, faces_per_video=4)
     alone = TrainingBatches(faces, backbone_config(augmentation="flip_jpeg"), FAKES, seed=1)
-    helped = TrainingBatches(
-        faces,
-        backbone_config(
-            augmentation="flip_jpeg",
-        ),
-        FAKES,
-        seed=1,
-        loader_workers=2,
-    )
+    helped = TrainingBatches(faces, backbone_config(augmentation="flip_jpeg"), FAKES, seed=1, loader_workers=2)
     random_state = torch.random.get_rng_state()
     for epoch in (1, 2):
         assert_equal(list(alone.epoch(epoch)), list(helped.epoch(epoch)))
@@ -149,10 +146,15 @@ def test_batches_do_not_depend_on_the_number_of_workers() -> None:
     assert torch.equal(torch.random.get_rng_state(), random_state)
 
 
-def test_batches_made_by_an_executor_are_the_same_and_asked_for_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_made_by_an_executor_are_the_same_and_asked_for_ahead(plain: Preloaded) -> None:
+    plain.run(compare_with_an_executor)
+
+
+def compare_with_an_executor() -> None:
     faces = synthetic_faces(videos=3, faces_per_video=4)
     config = backbone_config(augmentation="flip_jpeg", batch_pairs=2, faces_per_video_per_epoch=4)
-    monkeypatch.setattr(data, "_AHEAD_BYTES", 3 * 2 * 2 * config.input_size_px**2 * 3)
+    # In this process, which ends.
+    data._AHEAD_BYTES = 3 * 2 * 2 * config.input_size_px**2 * 3
     asked: list[tuple[str, ...]] = []
 
     class Recording(ProcessPoolExecutor):
@@ -188,10 +190,14 @@ def test_the_shares_of_a_batch_make_up_the_batch() -> None:
 
 
 @pytest.mark.parametrize("loader_workers", [0, 1])
-def test_an_epoch_started_ahead_is_the_same_epoch(loader_workers: int, tmp_path: Path) -> None:
+def test_an_epoch_started_ahead_is_the_same_epoch(plain: Preloaded, loader_workers: int, tmp_path: Path) -> None:
+    plain.run(compare_with_epochs_started_ahead, loader_workers, tmp_path)
+
+
+def compare_with_epochs_started_ahead(loader_workers: int, place: Path) -> None:
     faces = synthetic_faces(videos=2, faces_per_video=4)
     plain = TrainingBatches(faces, backbone_config(), FAKES, seed=1)
-    with packed_crops(faces.crops_jpeg, tmp_path / "crops") as crops:
+    with packed_crops(faces.crops_jpeg, place / "crops") as crops:
         packed = dataclasses.replace(faces, crops_jpeg=crops)
         ahead = TrainingBatches(packed, backbone_config(), FAKES, seed=1, loader_workers=loader_workers)
         assert_equal(list(ahead.epoch(1)), list(plain.epoch(1)))
@@ -203,8 +209,12 @@ def test_an_epoch_started_ahead_is_the_same_epoch(loader_workers: int, tmp_path:
             assert_equal(list(ahead.epoch(5)), list(plain.epoch(5)))
 
 
-@pytest.mark.slow
-def test_a_loader_process_that_is_killed_is_an_error_with_a_remedy() -> None:
+def test_a_loader_process_that_is_killed_is_an_error_with_a_remedy(plain: Preloaded) -> None:
+    with pytest.raises(TrainingError, match=r"ended by force.*lowered if it recurs"):
+        plain.run(kill_a_loader)
+
+
+def kill_a_loader() -> None:
     faces = synthetic_faces(videos=4, faces_per_video=16)
     config = backbone_config(batch_pairs=1, faces_per_video_per_epoch=16)
     before = multiprocessing.active_children()
@@ -212,8 +222,7 @@ def test_a_loader_process_that_is_killed_is_an_error_with_a_remedy() -> None:
     next(batches)
     (loader,) = [child for child in multiprocessing.active_children() if child not in before]
     os.kill(loader.pid or 0, signal.SIGKILL)
-    with pytest.raises(TrainingError, match=r"ended by force.*lowered if it recurs"):
-        list(batches)
+    list(batches)
 
 
 @pytest.mark.parametrize("crops", [(b"a",), (b"", b"abc", b"", b"de"), ()])

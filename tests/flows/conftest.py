@@ -1,11 +1,14 @@
 """One footage folder and one Prefect server for all flow tests; they share a worker (`xdist_group`)."""
 
+import fcntl
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -146,6 +149,14 @@ def add_bad_videos(root: Path) -> None:
     (root / "splits/train.json").write_text(json.dumps([*splits, ["900", "901"], ["902", "903"]]))
 
 
+@contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Whoever of the test processes comes first; the others wait."""
+    with path.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="session")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     folder = tmp_path_factory.mktemp("flows")
@@ -159,8 +170,11 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     environment = services.prefect_environment(server_home, service.port) | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     preloaded = Preloaded(common / "program.socket", environment, REPOSITORY, PROGRAM_MODULES)
     try:
-        database = folder / "empty.db"
-        SqlAlchemyStore(f"sqlite:///{database}", str(folder))
+        database = common / "empty.db"
+        with one_at_a_time(database):
+            if not database.exists():
+                SqlAlchemyStore(f"sqlite:///{database}.partial", str(common))
+                database.with_name("empty.db.partial").rename(database)
         yield Program(folder, environment, preloaded, database)
     finally:
         preloaded.close()
@@ -168,17 +182,31 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
 
 
 @pytest.fixture(scope="session")
-def bench(program: Program) -> Bench:
-    footage = small_footage(program.folder / "FaceForensics++")
-    add_bad_videos(footage.root)
-    aged(footage.root)
+def bench(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """Its footage is that of all test processes, which only read it."""
+    made = common_folder(tmp_path_factory) / "footage.pickle"
+    with one_at_a_time(made):
+        if not made.exists():
+            footage = small_footage(made.with_name("FaceForensics++"))
+            add_bad_videos(footage.root)
+            aged(footage.root)
+            made.write_bytes(pickle.dumps(footage))
+    footage = pickle.loads(made.read_bytes())  # noqa: S301 - our own bytes
     return Bench(program.folder, program.environment, program.preloaded, program.database, footage)
 
 
 @pytest.fixture(scope="session")
-def finished(bench: Bench) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """A home after an undisturbed run, whose worker processes say on its error output what they import."""
-    home = bench.folder / "finished"
-    arguments = bench.arguments(home, bench.config("base"))
-    told = {FRESH_WORKERS: "1", "PYTHONPROFILEIMPORTTIME": "1"}
-    return home, replace(bench, database=None).call(*arguments, **told)
+def finished(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A home after an undisturbed run, whose worker processes say on its error output what they import.
+
+    That of all test processes: to be copied, not to be changed.
+    """
+    home = common_folder(tmp_path_factory) / "finished"
+    run = home.with_name("finished.json")
+    with one_at_a_time(home):
+        if not run.exists():
+            arguments = bench.arguments(home, bench.config("base"))
+            told = {FRESH_WORKERS: "1", "PYTHONPROFILEIMPORTTIME": "1"}
+            done = replace(bench, database=None).call(*arguments, **told)
+            run.write_text(json.dumps([done.args, done.returncode, done.stdout, done.stderr]))
+    return home, subprocess.CompletedProcess(*json.loads(run.read_text()))

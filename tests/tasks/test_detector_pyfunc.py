@@ -44,6 +44,17 @@ def test_one_bad_row_of_a_request_spoils_no_other(
     assert answer["status"].tolist() == ["scored", *["failed"] * 5]
 
 
+def test_a_served_model_takes_no_paths_unless_a_folder_is_named(
+    model: DetectorModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = face_clip(tmp_path / "clip.mp4")
+    assert ask(model, path=[str(clip)])["status"][0] == "scored"
+    monkeypatch.setenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "true")
+    answer = ask(model, path=[str(clip), None], content=[None, clip.read_bytes()])
+    assert answer["status"].tolist() == ["failed", "scored"]
+    assert "paths are not accepted here" in answer["reason"][0]
+
+
 def test_a_bucket_is_asked_only_where_it_is_allowed(model: DetectorModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "true")
     assert "ALLOW_REMOTE" in ask(model, path=["s3://bucket/a.mp4"])["reason"][0]

@@ -1,5 +1,6 @@
 """Settings every test worker needs before torch is imported."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +12,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MPLBACKEND", "agg")
 
-from tests.helpers.preloaded import PLAIN_MODULES, Preloaded, common_folder
+# What is imported is there to stay: looking through it for garbage takes a second each time.
+gc.disable()
+
+from tests.helpers.preloaded import PLAIN_MODULES, Preloaded, common_folder  # noqa: E402
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_finish() -> None:
+    """Everything is imported."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

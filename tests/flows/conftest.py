@@ -8,9 +8,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from sqlite3 import connect
 
 import numpy as np
 import pytest
@@ -67,12 +68,14 @@ class Program:
 
     Attributes:
         database: an empty one of MLflow's, for work folders that have none; None: each makes its own.
+        server_database: one of Prefect's in which nothing has run, for servers of a test's own.
     """
 
     folder: Path
     environment: dict[str, str]
     preloaded: Preloaded
     database: Path | None
+    server_database: Path
 
     def config(self, name: str, datasets: Sequence[Mapping[str, object]] = (), **changes: dict[str, object]) -> Path:
         """An experiment file with tiny values, but for the given sections."""
@@ -99,9 +102,9 @@ class Program:
         settings = os.environ | self.environment | environment
         return self.preloaded.call(arguments, settings, REPOSITORY, timeout_s=300, code=code)
 
-    def start_code(self, code: str, *arguments: str) -> Started:
+    def start_code(self, code: str, *arguments: str, **environment: str) -> Started:
         """Python code that uses the program, not waited for."""
-        return self.preloaded.start(arguments, os.environ | self.environment, REPOSITORY, code)
+        return self.preloaded.start(arguments, os.environ | self.environment | environment, REPOSITORY, code)
 
     def _prepare(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         # Prefect has read its own settings when it was imported.
@@ -167,6 +170,12 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
         for name in _UNUSED_SERVICES:
             patch.setenv(f"PREFECT_SERVER_SERVICES_{name}_ENABLED", "false")
         service = services.share(server_home, "prefect", services.free_port(), services.start_prefect)
+    # Making one takes longer than a server's start.
+    server_database = common / "prefect.db"
+    with one_at_a_time(server_database):
+        if not server_database.exists():
+            with closing(connect(server_home.prefect / "prefect.db")) as of_server:
+                of_server.execute("VACUUM INTO ?", (str(server_database),))
     environment = services.prefect_environment(server_home, service.port) | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     preloaded = Preloaded(common / "program.socket", environment, REPOSITORY, PROGRAM_MODULES)
     try:
@@ -175,7 +184,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
             if not database.exists():
                 SqlAlchemyStore(f"sqlite:///{database}.partial", str(common))
                 database.with_name("empty.db.partial").rename(database)
-        yield Program(folder, environment, preloaded, database)
+        yield Program(folder, environment, preloaded, database, server_database)
     finally:
         preloaded.close()
         services.leave(server_home, service)
@@ -192,7 +201,7 @@ def bench(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Bench:
             aged(footage.root)
             made.write_bytes(pickle.dumps(footage))
     footage = pickle.loads(made.read_bytes())  # noqa: S301 - our own bytes
-    return Bench(program.folder, program.environment, program.preloaded, program.database, footage)
+    return Bench(**vars(program), footage=footage)
 
 
 @pytest.fixture(scope="session")

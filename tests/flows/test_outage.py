@@ -1,9 +1,8 @@
 """The MLflow server dies while a training logs to it, and comes back: nothing is lost and nothing is there twice."""
 
 import os
+import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from mlflow import MlflowClient
 
 from data_catalog.home import Home
 from tasks import services
-from tests.flows.conftest import REPOSITORY
+from tests.flows.conftest import Program
 
 pytestmark = [pytest.mark.xdist_group("postgresql"), pytest.mark.slow]
 
@@ -39,29 +38,26 @@ with failing_run(experiment, run_id):
 """
 
 
-def test_a_training_outlives_its_tracking_server(tmp_path: Path) -> None:
+def test_a_training_outlives_its_tracking_server(program: Program, tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.create()
+    assert program.database is not None
+    home.mlflow.mkdir(exist_ok=True)
+    shutil.copyfile(program.database, home.mlflow / "mlflow.db")
     training = None
     server = services.share(home, "mlflow", services.free_port(), services.start_mlflow)
     try:
-        training = subprocess.Popen(
-            [sys.executable, "-c", TRAINING, str(tmp_path)],
-            env=os.environ | services.QUIET | {"MLFLOW_TRACKING_URI": server.url},
-            cwd=REPOSITORY,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert training.stdout is not None
-        while training.stdout.readline().strip() != "step 3":
-            assert training.poll() is None
+        training = program.start_code(TRAINING, str(tmp_path), MLFLOW_TRACKING_URI=server.url)
+        while "step 3\n" not in training.written()[0]:
+            assert training.poll() is None, training.written()
+            time.sleep(0.02)
         os.killpg(server.pid, signal.SIGKILL)
         time.sleep(3)
         assert training.poll() is None
         again = services.share(home, "mlflow", server.port, services.start_mlflow)
         assert (again.port, again.pid == server.pid) == (server.port, False)
-        told, _ = training.communicate(timeout=150)
-        assert training.returncode == 0
+        told, errors = training.communicate(timeout=150)
+        assert training.returncode == 0, errors
         assert f"step {STEPS - 1}" in told
         client = MlflowClient(again.url)
         experiment = client.get_experiment_by_name("outage")

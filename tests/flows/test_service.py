@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -40,6 +41,13 @@ class Service:
     def __init__(self, bench: Bench, plain: Preloaded, home: Path) -> None:
         self.plain, self.home = plain, home
         self.place = Home(home)
+        assert bench.database is not None
+        for own, empty in (
+            (self.place.mlflow / "mlflow.db", bench.database),
+            (self.place.prefect / "prefect.db", bench.server_database),
+        ):
+            own.parent.mkdir(parents=True)
+            shutil.copyfile(empty, own)
         self.ports = [str(services.free_port()) for _ in range(3)]
         spec = {
             "name": "ff", "adapter": "faceforensics", "root": str(bench.footage.root),

@@ -3,6 +3,7 @@
 import io
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,13 +32,21 @@ class DataFiles(AbstractFileSystem):  # type: ignore[misc]
     def __init__(self, scheme: str) -> None:
         super().__init__()
         self.protocol = scheme
+        self._store: Any = None
         self._sizes: dict[str, int] = {}
         self._contents: OrderedDict[str, bytes] = OrderedDict()
         self._lock = threading.Lock()
 
-    def know(self, uri: str, size: int) -> None:
-        """From now on this file is there, with so many bytes."""
-        self._sizes[uri] = size
+    def know(self, sizes: Mapping[str, int]) -> None:
+        """From now on these files, by URI, are there with so many bytes.
+
+        Raises:
+            DataError: the store's library is not installed.
+        """
+        self._sizes.update(sizes)
+        for uri in list(sizes)[:1]:
+            # By whoever asks: DuckDB's threads would make a client of the store each.
+            self._store = remote_filesystem(uri)
 
     def info(self, path: str, **_options: Any) -> dict[str, Any]:
         """Name, size and type.
@@ -63,12 +72,12 @@ class DataFiles(AbstractFileSystem):  # type: ignore[misc]
     def _open(self, path: str, mode: str = "rb", *_arguments: Any, **_options: Any) -> Any:
         size = self.info(path)["size"]
         if size > _WHOLE_BYTES:
-            return remote_filesystem(path).open(path, mode, size=size)
+            return self._store.open(path, mode, size=size)
         with self._lock:
             content = self._contents.pop(path, None)
         if content is None:
             # With its end named: some libraries ask for it else.
-            content = remote_filesystem(path).cat_file(path, start=0, end=size)
+            content = self._store.cat_file(path, start=0, end=size)
         with self._lock:
             self._contents[path] = content
             kept = sum(map(len, self._contents.values()))

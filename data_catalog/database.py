@@ -15,7 +15,7 @@ from difffake.errors import DataError
 
 
 @contextmanager
-def connection(lake_uri: str, *, is_alone: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+def connected(lake_uri: str, *, is_alone: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with nothing in it; temporary views and relations made in it are its own, and end with it.
 
     Args:
@@ -29,18 +29,36 @@ def connection(lake_uri: str, *, is_alone: bool = False) -> Iterator[duckdb.Duck
     opened = _open_database(scheme) if is_alone else _database(os.getpid(), scheme).cursor()
     try:
         yield opened
-    except (duckdb.IOException, FileNotFoundError) as error:
+    except duckdb.Error as error:
+        if not concerns_files(error):
+            raise
         raise DataError(
-            f"a table of the lake cannot be read: {error}. Restore its files, or use another --home."
+            f"a table of the lake cannot be read: {_in_one_line(error)}. Restore its files, or use another --home."
         ) from error
     finally:
         opened.close()
 
 
-def know_sizes(sizes: Mapping[str, int]) -> None:
-    """What files of an object store, by URI, may be shown in this process, and how many bytes each has."""
-    for uri, size in sizes.items():
-        _data_files(os.getpid(), urlsplit(uri).scheme).know(_readable(uri), size)
+def concerns_files(error: duckdb.Error) -> bool:
+    """Whether the files cannot be read, and not the query is at fault."""
+    return isinstance(error, duckdb.IOException) or _is_of_a_reader(error)
+
+
+def _is_of_a_reader(error: duckdb.Error) -> bool:
+    # What a file system in Python raises has no kind of its own in DuckDB; its text is a traceback.
+    return type(error) is duckdb.Error
+
+
+def _in_one_line(error: duckdb.Error) -> str:
+    """What went wrong, without the traceback and the statement around it."""
+    text = str(error).split("\n\nLINE ")[0].strip()
+    return text.splitlines()[-1] if _is_of_a_reader(error) else text
+
+
+def know_sizes(lake_uri: str, sizes: Mapping[str, int]) -> None:
+    """What files of a lake in an object store may be shown in this process, by URI, and how many bytes each has."""
+    known = _data_files(os.getpid(), urlsplit(lake_uri).scheme)
+    known.know({_readable(uri): size for uri, size in sizes.items()})
 
 
 def show_files(opened: duckdb.DuckDBPyConnection, name: str, uris: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""The lake: Parquet files under a Delta log, in a folder or an object store. Delta tables and DuckDB live here only.
+"""The lake: Parquet files under a Delta log, in a folder or an object store. Nothing else writes tables.
 
 Keys are functions of content and equal keys mean equal rows, so a stage that was killed between two tables can simply
 be run again: `append_missing` skips rows already there. Every write is a compare-and-swap on the table's version (a
@@ -23,7 +23,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, WriterPropertie
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.writer.properties import ColumnProperties
 
-from data_catalog.database import connection, know_sizes, literal, show_files
+from data_catalog.database import concerns_files, connected, know_sizes, literal, show_files
 from data_catalog.schemas import TABLES, TableName, TableSpec
 from data_catalog.skipping import file_sizes, files_with
 from data_catalog.storage import Folder, storage_options
@@ -94,9 +94,9 @@ class Lake:
 
     def count(self, table: TableName) -> int:
         """The number of rows of a table."""
-        with connection(self.folder.uri) as database:
-            self._show(database, TABLES[table])
-            (rows,) = database.sql(f"SELECT count(*) FROM {table.value}").fetchall()
+        with connected(self.folder.uri) as connection:
+            self._show(connection, TABLES[table])
+            (rows,) = connection.sql(f"SELECT count(*) FROM {table.value}").fetchall()
             return int(rows[0])
 
     def read(
@@ -178,14 +178,14 @@ class Lake:
         """Run `sql/<name>.sql` over the lake's tables and the given in-memory relations."""
         text = (files("data_catalog") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
         relations = dict(relations or {})
-        with connection(self.folder.uri) as database:
+        with connected(self.folder.uri) as connection:
             for relation, rows in relations.items():
-                database.register(relation, rows)
+                connection.register(relation, rows)
             mentioned = set(re.findall(r"\w+", text))
             for table, spec in TABLES.items():
                 if table.value in mentioned and table.value not in relations:
-                    self._show(database, spec)
-            return database.sql(text, params=dict(parameters or {})).to_arrow_table()
+                    self._show(connection, spec)
+            return connection.sql(text, params=dict(parameters or {})).to_arrow_table()
 
     def ask(self, text: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Answer a user's query over all tables: column names and rows. Nothing can be written or read beside them.
@@ -193,24 +193,24 @@ class Lake:
         Raises:
             DataError: it is no single reading statement, or DuckDB refuses it; says why.
         """
-        with connection(self.folder.uri, is_alone=True) as database:
+        with connected(self.folder.uri, is_alone=True) as connection:
             try:
-                statements = database.extract_statements(text)
+                statements = connection.extract_statements(text)
                 kinds = [statement.type for statement in statements]
                 # Not EXPLAIN: with ANALYZE it runs what it explains, and what it explains may write.
                 if kinds != [duckdb.StatementType.SELECT]:
                     raise DataError("one SELECT, DESCRIBE, SHOW or SUMMARIZE statement is answered, nothing else")
                 for spec in TABLES.values():
-                    self._show(database, spec)
+                    self._show(connection, spec)
                 place = str(self.folder)
-                database.execute(f"SET allowed_directories = [{literal(place)}]")
-                database.execute("SET enable_external_access = false")
-                database.execute("SET lock_configuration = true")
-                answer = database.sql(text)
+                connection.execute(f"SET allowed_directories = [{literal(place)}]")
+                connection.execute("SET enable_external_access = false")
+                connection.execute("SET lock_configuration = true")
+                answer = connection.sql(text)
                 return list(answer.columns), answer.fetchall()
-            except duckdb.IOException:
-                raise
             except duckdb.Error as error:
+                if concerns_files(error):
+                    raise
                 raise DataError(f"the query cannot be answered: {error}") from error
 
     def open(self, table: TableName, version: int | None = None) -> DeltaTable:
@@ -260,9 +260,9 @@ class Lake:
         text = f"SELECT {', '.join(names)} FROM {spec.name.value}"
         text += f" WHERE {' AND '.join(terms)}" if terms else ""
         parameters = {column: list(values) for column, values in (where or {}).items()}
-        with connection(self.folder.uri) as database:
-            self._show(database, spec, opened, parameters)
-            rows = database.sql(text, params=parameters).to_arrow_table()
+        with connected(self.folder.uri) as connection:
+            self._show(connection, spec, opened, parameters)
+            rows = connection.sql(text, params=parameters).to_arrow_table()
         return rows.cast(pa.schema([spec.schema.field(name) for name in names]))
 
     def _missing(self, spec: TableSpec, opened: DeltaTable, rows: pa.Table) -> pa.Table:
@@ -270,10 +270,10 @@ class Lake:
         scope = spec.skipping[0]
         stored = self._read(spec, opened, spec.key, {scope: pc.unique(rows[scope]).to_pylist()})
         keys = ", ".join(spec.key)
-        with connection(self.folder.uri) as database:
-            database.register("new_rows", rows.select(list(spec.key)).append_column("row_number", _numbers(rows)))
-            database.register("stored_rows", stored)
-            missing = database.sql(
+        with connected(self.folder.uri) as connection:
+            connection.register("new_rows", rows.select(list(spec.key)).append_column("row_number", _numbers(rows)))
+            connection.register("stored_rows", stored)
+            missing = connection.sql(
                 f"SELECT min(row_number) AS row_number FROM new_rows ANTI JOIN stored_rows USING ({keys}) "
                 f"GROUP BY {keys} ORDER BY row_number"
             ).to_arrow_table()
@@ -299,19 +299,19 @@ class Lake:
 
     def _show(
         self,
-        database: duckdb.DuckDBPyConnection,
+        connection: duckdb.DuckDBPyConnection,
         spec: TableSpec,
         opened: DeltaTable | None = None,
         where: Mapping[str, Sequence[Any]] | None = None,
     ) -> None:
         opened = opened or self.open(spec.name)
         if not self.folder.is_local:
-            know_sizes(file_sizes(opened))
+            know_sizes(self.folder.uri, file_sizes(opened))
         uris = files_with(opened, spec, where or {})
         if uris:
-            show_files(database, spec.name.value, uris)
+            show_files(connection, spec.name.value, uris)
         else:
-            database.register(spec.name.value, spec.schema.empty_table())
+            connection.register(spec.name.value, spec.schema.empty_table())
 
 
 class _LostRaceError(Exception):

@@ -94,12 +94,33 @@ def test_no_more_is_kept_than_fits(place: str, monkeypatch: pytest.MonkeyPatch) 
     files = DataFiles("s3")
     for number in range(4):
         filesystem.pipe(f"{place}/{number}", bytes([number]) * 10)
-        files.know(f"{place}/{number}", 10)
+        files.know({f"{place}/{number}": 10})
         with files.open(f"{place}/{number}") as file:
             assert file.read() == bytes([number]) * 10
     assert list(files._contents) == [f"{place}/2", f"{place}/3"]
     with pytest.raises(FileNotFoundError):
         files.info(f"{place}/4")
+
+
+@pytest.mark.parametrize("whole_bytes", [8 * 2**20, 0])
+def test_a_lost_data_file_is_one_clear_error(place: str, whole_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_files, "_WHOLE_BYTES", whole_bytes)
+    place = f"{place}/{whole_bytes}"
+    lake = Lake(place)
+    lake.create()
+    lake.append_missing(TableName.PAIRS, pairs(("v", "a", "b")))
+    filesystem = fsspec.filesystem("s3")
+    (lost,) = filesystem.glob(f"{place}/pairs/*.parquet")
+    filesystem.rm(lost)
+    for question in (
+        lambda: lake.read(TableName.PAIRS),
+        lambda: lake.count(TableName.PAIRS),
+        lambda: lake.ask("SELECT base_id FROM pairs"),
+    ):
+        with pytest.raises(DataError, match=r"cannot be read: FileNotFoundError: .* Restore its files") as error:
+            question()
+        assert "Traceback" not in str(error.value)
+        assert "\n" not in str(error.value)
 
 
 def append_shared(place: str, part: int) -> None:

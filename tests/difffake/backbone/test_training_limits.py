@@ -142,6 +142,7 @@ def test_a_compiled_training_has_the_same_names_and_nearly_the_same_losses(
     changes = {
         "model": "test_resnet.r160_in1k", "epochs": 1, "learning_rate": 0.005, "batch_pairs": 12, "input_size_px": 64
     }  # fmt: skip
+    torch._dynamo.utils.counters.clear()
     compiled = run(tmp_path, compile=True, **changes)
     # The small function, and the network with batch statistics that are recorded and that are not.
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 3

@@ -23,7 +23,7 @@ NAMES = (
     "refresh", "rerun",
 )  # fmt: skip
 # What wants an extra, takes long or is no bar is measured where it is asked for.
-ON_REQUEST = ("cluster", "cost", "density_paper", "growth", "identity", "profile")
+ON_REQUEST = ("arrival", "cluster", "cost", "density_paper", "growth", "identity", "profile")
 
 console = Console(highlight=False)
 

@@ -1,15 +1,19 @@
 """Training batches: real faces and their pseudo-fakes, a function of seed, epoch and face alone."""
 
+import logging
+import shutil
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from difffake.backbone.classes import FAKE_CLASS, REAL_CLASS
@@ -20,9 +24,13 @@ from difffake.faces.records import FaceSet, RgbImage
 from difffake.pseudofakes.generator import make_pseudo_fake
 from difffake.randomness import derive_rng, derive_seed
 
+_logger = logging.getLogger(__name__)
 _JPEG_QUALITIES = (40, 100)
 _AHEAD_BYTES = 2**28
 """Of the batches an executor has made, or makes, ahead of their use."""
+_READY_BATCHES = 2
+"""Which a loader process makes ahead of their use."""
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps it
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -47,6 +55,25 @@ class Batch:
         """The same batch in page-locked memory, from which a GPU copies beside its work; the loader's thread asks."""
         images, labels = (torch.from_numpy(array).pin_memory().numpy() for array in (self.images, self.labels))
         return replace(self, images=images, labels=labels)
+
+
+@dataclass(frozen=True, eq=False)
+class _SharedBatch:
+    """A batch on its way from a loader process: tensors lie in memory that both see, arrays go through a pipe.
+
+    Read from a pipe, pictures are copied three times by a thread of the training process, which keeps that process
+    from giving a GPU its next work.
+    """
+
+    images: Tensor
+    labels: Tensor
+    skipped_pairs: int
+
+    def pin_memory(self) -> "_SharedBatch":
+        return replace(self, images=self.images.pin_memory(), labels=self.labels.pin_memory())
+
+    def batch(self) -> Batch:
+        return Batch(self.images.numpy(), self.labels.numpy(), self.skipped_pairs)
 
 
 def choose_faces(faces: FaceSet, per_video: int, seed: int, *purpose: str | int) -> list[int]:
@@ -97,6 +124,15 @@ class PairDataset(Dataset[Batch]):
         if self._config.augmentation == "none":
             return made.target, made.fake
         return flip_and_recompress((made.target, made.fake), derive_rng(self._seed, "augmentation", epoch, face_id))
+
+
+class _SharedDataset(Dataset[_SharedBatch]):
+    def __init__(self, batches: PairDataset) -> None:
+        self._made = batches
+
+    def __getitem__(self, plan: BatchPlan) -> _SharedBatch:
+        batch = self._made[plan]
+        return _SharedBatch(torch.from_numpy(batch.images), torch.from_numpy(batch.labels), batch.skipped_pairs)
 
 
 def stack_pairs(pairs: Sequence[tuple[RgbImage, RgbImage]], input_size_px: int) -> tuple[Images, Labels]:
@@ -182,7 +218,7 @@ class TrainingBatches:
     def _batches(self) -> Iterator[Batch]:
         if self._loader is not None:
             # Begun here, not at the first batch asked for.
-            return _naming_lost_processes(iter(self._loader))
+            return _as_batches(_naming_lost_processes(iter(self._loader)))
         if self._executor is not None:
             return self._made_elsewhere(self._executor)
         return (self._dataset[plan] for plan in tuple(self._plans))
@@ -207,13 +243,26 @@ class TrainingBatches:
         faces = self._faces.of_rows(rows)
         return executor.submit(make_batch, faces, self._config, self._pseudo_fakes, self._seed, epoch)
 
-    def _start_workers(self, workers: int) -> DataLoader[Batch]:
+    def _start_workers(self, workers: int) -> DataLoader[Batch | _SharedBatch]:
+        size_px, pairs = self._config.input_size_px, self._config.batch_pairs
+        # Those made ahead and two in the hands of the training process; other trainings need room as well.
+        most_bytes = (workers * _READY_BATCHES + 2) * (2 * pairs * size_px * size_px * 3)
+        is_shared = 2 * most_bytes <= _free_shared_bytes()
+        if not is_shared and self._pin_memory:
+            _logger.info(
+                "%s has too little room for batches of %d pairs: they take the slower way, through pipes. In a "
+                "container, more room comes with --shm-size or --ipc=host (%d MB are enough)",
+                _SHARED_MEMORY,
+                pairs,
+                2 * most_bytes // 2**20 + 1,
+            )
         return DataLoader(
-            self._dataset,
+            _SharedDataset(self._dataset) if is_shared else self._dataset,
             batch_size=None,
             # The loader reads the list anew at the start of each epoch; the processes live on between epochs.
             sampler=self._plans,
             num_workers=workers,
+            prefetch_factor=_READY_BATCHES,
             persistent_workers=True,
             pin_memory=self._pin_memory,
             # A forked copy of a process that runs threads (OpenMP, CUDA) can hang.
@@ -224,7 +273,18 @@ class TrainingBatches:
         )
 
 
-def _naming_lost_processes(batches: Iterator[Batch]) -> Iterator[Batch]:
+def _as_batches(arriving: Iterator[Batch | _SharedBatch]) -> Iterator[Batch]:
+    return (one.batch() if isinstance(one, _SharedBatch) else one for one in arriving)
+
+
+def _free_shared_bytes() -> int:
+    try:
+        return shutil.disk_usage(_SHARED_MEMORY).free
+    except OSError:
+        return 0
+
+
+def _naming_lost_processes(batches: Iterator[Batch | _SharedBatch]) -> Iterator[Batch | _SharedBatch]:
     try:
         yield from batches
     except RuntimeError as error:

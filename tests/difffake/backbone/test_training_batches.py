@@ -131,11 +131,14 @@ def test_batches_repeat_for_an_epoch_and_differ_between_epochs() -> None:
     assert len(first) == batches.steps_an_epoch
 
 
-def test_batches_do_not_depend_on_the_number_of_workers(plain: Preloaded) -> None:
-    plain.run(compare_one_with_two_workers)
+@pytest.mark.parametrize("is_shared", [True, False], ids=["shared memory", "pipe"])
+def test_batches_do_not_depend_on_the_number_of_workers(plain: Preloaded, is_shared: bool) -> None:
+    plain.run(compare_one_with_two_workers, is_shared)
 
 
-def compare_one_with_two_workers() -> None:
+def compare_one_with_two_workers(is_shared: bool) -> None:
+    if not is_shared:
+        data._SHARED_MEMORY = Path("/nowhere")
     faces = synthetic_faces(videos=3, faces_per_video=4)
     alone = TrainingBatches(faces, backbone_config(augmentation="flip_jpeg"), FAKES, seed=1)
     helped = TrainingBatches(faces, backbone_config(augmentation="flip_jpeg"), FAKES, seed=1, loader_workers=2)
@@ -144,6 +147,9 @@ def compare_one_with_two_workers() -> None:
         assert_equal(list(alone.epoch(epoch)), list(helped.epoch(epoch)))
     # A loader that drew from torch's global state would change dropout with the number of workers.
     assert torch.equal(torch.random.get_rng_state(), random_state)
+    held = next(helped.epoch(3))
+    assert ("shm/torch_" in Path("/proc/self/maps").read_text()) == is_shared
+    assert len(held.images)
 
 
 def test_batches_made_by_an_executor_are_the_same_and_asked_for_ahead(plain: Preloaded) -> None:

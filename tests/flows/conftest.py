@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -166,18 +167,22 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     # One server for the tests of all processes, as for all commands of a work folder.
     common = common_folder(tmp_path_factory)
     server_home = Home(common / "server")
-    with pytest.MonkeyPatch.context() as patch:
+    port = _common_port(common / "prefect.port")
+    environment = services.prefect_environment(server_home, port) | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as beside:
         for name in _UNUSED_SERVICES:
             patch.setenv(f"PREFECT_SERVER_SERVICES_{name}_ENABLED", "false")
-        service = services.share(server_home, "prefect", services.free_port(), services.start_prefect)
+        # Both take their time to start.
+        preloading = beside.submit(Preloaded, common / "program.socket", environment, REPOSITORY, PROGRAM_MODULES)
+        service = services.share(server_home, "prefect", port, services.start_prefect)
+        preloaded = preloading.result()
+    assert service.port == port
     # Making one takes longer than a server's start.
     server_database = common / "prefect.db"
     with one_at_a_time(server_database):
         if not server_database.exists():
             with closing(connect(server_home.prefect / "prefect.db")) as of_server:
                 of_server.execute("VACUUM INTO ?", (str(server_database),))
-    environment = services.prefect_environment(server_home, service.port) | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-    preloaded = Preloaded(common / "program.socket", environment, REPOSITORY, PROGRAM_MODULES)
     try:
         database = common / "empty.db"
         with one_at_a_time(database):
@@ -190,9 +195,17 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
         services.leave(server_home, service)
 
 
+def _common_port(note: Path) -> int:
+    """The port of the server of all test processes."""
+    with one_at_a_time(note):
+        if not note.exists():
+            note.write_text(str(services.free_port()))
+    return int(note.read_text())
+
+
 @pytest.fixture(scope="session")
-def bench(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    """Its footage is that of all test processes, which only read it."""
+def footage(tmp_path_factory: pytest.TempPathFactory) -> FootageSummary:
+    """That of all test processes, which only read it."""
     made = common_folder(tmp_path_factory) / "footage.pickle"
     with one_at_a_time(made):
         if not made.exists():
@@ -200,7 +213,13 @@ def bench(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Bench:
             add_bad_videos(footage.root)
             aged(footage.root)
             made.write_bytes(pickle.dumps(footage))
-    footage = pickle.loads(made.read_bytes())  # noqa: S301 - our own bytes
+    found: FootageSummary = pickle.loads(made.read_bytes())  # noqa: S301 - our own bytes
+    return found
+
+
+@pytest.fixture(scope="session")
+def bench(footage: FootageSummary, program: Program) -> Bench:
+    """The footage first: another test process may be waiting for the server."""
     return Bench(**vars(program), footage=footage)
 
 

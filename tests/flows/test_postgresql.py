@@ -6,13 +6,14 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from data_catalog.home import Home
 from tasks import services, supervisor
-from tests.flows.conftest import REPOSITORY, Bench
+from tests.flows.conftest import REPOSITORY, Bench, copy_faces
 from tests.helpers.postgres import USER, postgres_server, programs
 from tests.helpers.preloaded import Preloaded
 
@@ -69,8 +70,11 @@ def team(plain: Preloaded, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             supervisor.take_down(Home(home))
 
 
-def test_a_training_elsewhere_is_recorded_registered_and_fetched_through_the_servers(team: Team, bench: Bench) -> None:
+def test_a_training_elsewhere_is_recorded_registered_and_fetched_through_the_servers(
+    team: Team, bench: Bench, finished: tuple[Path, Any]
+) -> None:
     home = team.home.parent / "elsewhere"
+    copy_faces(finished[0], home)
     command = bench.arguments(home, bench.config("base"))
     done = team.call(*command)
     assert done.returncode == 0, done.stdout + done.stderr

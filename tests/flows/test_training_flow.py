@@ -1,19 +1,21 @@
 """Trainings that do not train, or go wrong, as users see them."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from data_catalog.home import Home
 from data_catalog.schemas import TableName
-from tests.flows.conftest import Bench
+from tests.flows.conftest import Bench, copy_faces
 
 pytestmark = [pytest.mark.xdist_group("flows"), pytest.mark.slow]
 
 
 def test_without_pseudo_fakes_the_initial_weights_judge_and_give_no_fake_probability(
-    bench: Bench, tmp_path: Path
+    bench: Bench, finished: tuple[Path, Any], tmp_path: Path
 ) -> None:
+    copy_faces(finished[0], tmp_path)
     run = bench.run(tmp_path, bench.config("none", pseudo_fakes={"variant": "none"}))
     assert run.returncode == 0, run.stderr
     assert "initial weights, not trained" in run.stdout
@@ -25,7 +27,10 @@ def test_without_pseudo_fakes_the_initial_weights_judge_and_give_no_fake_probabi
     assert all(row["fake_probability"] is None for row in scores)
 
 
-def test_a_diverged_training_says_what_to_do_and_a_rerun_does_not_repeat_it(bench: Bench, tmp_path: Path) -> None:
+def test_a_diverged_training_says_what_to_do_and_a_rerun_does_not_repeat_it(
+    bench: Bench, finished: tuple[Path, Any], tmp_path: Path
+) -> None:
+    copy_faces(finished[0], tmp_path)
     diverging = {"learning_rate": 10.0, "weight_decay": 1.0, "momentum": 0.0, "sam_rho": 0.0, "epochs": 40}
     config = bench.config("diverging", backbone=diverging)
     first = bench.run(tmp_path, config)

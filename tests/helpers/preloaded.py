@@ -47,7 +47,12 @@ except Exception as error:
     outcome = None, error
 place.write_bytes(pickle.dumps(outcome))
 """
-_LOADED_LATE = ("mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store", "skops.io", "timm")
+_LOADED_LATE = (
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "skops.io",
+    "timm",
+)
 """What commands import when they come to it: four seconds of every training run."""
 PROGRAM_MODULES = (
     "flows.cli", "flows.ablate", "flows.batch", "flows.end_to_end", "flows.maintain", "flows.refresh", *_LOADED_LATE,

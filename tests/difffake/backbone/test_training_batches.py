@@ -215,12 +215,15 @@ def compare_with_epochs_started_ahead(loader_workers: int, place: Path) -> None:
             assert_equal(list(ahead.epoch(5)), list(plain.epoch(5)))
 
 
-def test_a_loader_process_that_is_killed_is_an_error_with_a_remedy(plain: Preloaded) -> None:
+@pytest.mark.parametrize("is_shared", [True, False], ids=["shared memory", "pipe"])
+def test_a_loader_process_that_is_killed_is_an_error_with_a_remedy(plain: Preloaded, is_shared: bool) -> None:
     with pytest.raises(TrainingError, match=r"ended by force.*lowered if it recurs"):
-        plain.run(kill_a_loader)
+        plain.run(kill_a_loader, is_shared)
 
 
-def kill_a_loader() -> None:
+def kill_a_loader(is_shared: bool) -> None:
+    if not is_shared:
+        data._SHARED_MEMORY = Path("/nowhere")
     faces = synthetic_faces(videos=4, faces_per_video=16)
     config = backbone_config(batch_pairs=1, faces_per_video_per_epoch=16)
     before = multiprocessing.active_children()
@@ -229,6 +232,26 @@ def kill_a_loader() -> None:
     (loader,) = [child for child in multiprocessing.active_children() if child not in before]
     os.kill(loader.pid or 0, signal.SIGKILL)
     list(batches)
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, FileNotFoundError])
+def test_an_error_while_a_batch_is_made_is_no_lost_process(plain: Preloaded, kind: type[Exception]) -> None:
+    with pytest.raises(kind, match="in DataLoader worker process 0"):
+        plain.run(fail_in_a_loader, kind)
+
+
+def fail_in_a_loader(kind: type[Exception]) -> None:
+    batches = TrainingBatches(synthetic_faces(2, 4), backbone_config(), FAKES, seed=1, loader_workers=1)
+    batches._loader.dataset._made = FailingDataset(kind)
+    list(batches.epoch(1))
+
+
+class FailingDataset:
+    def __init__(self, kind: type[Exception]) -> None:
+        self._kind = kind
+
+    def __getitem__(self, plan: object) -> Batch:
+        raise self._kind("of its own")
 
 
 @pytest.mark.parametrize("crops", [(b"a",), (b"", b"abc", b"", b"de"), ()])

@@ -216,7 +216,7 @@ def running(home: Home, name: str) -> Service | None:
 
 def start_prefect(home: Home, port: int) -> subprocess.Popen[bytes]:
     """Start `prefect server` over the work folder's SQLite database."""
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
+    command = [sys.executable, "-m", "tasks.prefect_server", "server", "start", "--host", HOST, "--port", str(port)]
     return _spawn(home, "prefect", command, prefect_environment(home, port))
 
 

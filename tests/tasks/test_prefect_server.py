@@ -1,0 +1,49 @@
+"""The server's garbage is collected by a thread that may wait."""
+
+import subprocess
+import sys
+
+from tests.flows.conftest import REPOSITORY
+
+_CYCLES = """
+import gc, threading, time
+from tasks import prefect_server
+
+collected_by = []
+
+class Cursor:
+    def __init__(self):
+        self.itself = self
+
+    def __del__(self):
+        collected_by.append(threading.current_thread().name)
+
+prefect_server._OLD_EVERY = 5
+prefect_server.collect_beside(pause_s=0.01)
+long_lived = Cursor()
+for _ in range(100_000):
+    Cursor()
+time.sleep(0.5)
+assert len(collected_by) == 100_000, len(collected_by)
+# It has outlived looks at what is new.
+del long_lived
+time.sleep(0.5)
+assert len(collected_by) == 100_001
+assert set(collected_by) == {"garbage"}, set(collected_by)
+assert threading.active_count() == 2
+"""
+
+
+def test_garbage_is_collected_beside_what_makes_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _CYCLES], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_it_is_prefects_own_command_line() -> None:
+    def told(module: str) -> str:
+        command = [sys.executable, "-m", module, "server", "start", "--help"]
+        return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    assert told("tasks.prefect_server") == told("prefect")

@@ -34,6 +34,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PROGRAM = (sys.executable, "-c", "from flows.cli import main; main()")
 # Of Prefect's server: workers are tested with servers of their own, and these look around all the time.
 _UNUSED_SERVICES = ("LATE_RUNS", "FOREMAN", "PAUSE_EXPIRATIONS", "CANCELLATION_CLEANUP", "REPOSSESSOR")
+SCHEDULER_LOOP_S = 5
+"""How often the scheduler of tests' servers looks for runs to make; once a minute in use."""
+SCHEDULER_SETTINGS = {"PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": str(SCHEDULER_LOOP_S)}
 _MAKES_A_DATABASE = frozenset({"run", "refresh", "ablate"})
 TINY = {
     "name": "tiny",
@@ -179,6 +182,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as beside:
         for name in _UNUSED_SERVICES:
             patch.setenv(f"PREFECT_SERVER_SERVICES_{name}_ENABLED", "false")
+        for name, value in SCHEDULER_SETTINGS.items():
+            patch.setenv(name, value)
         # Both take their time to start.
         preloading = beside.submit(Preloaded, common / "program.socket", environment, REPOSITORY, PROGRAM_MODULES)
         service = services.share(server_home, "prefect", port, services.start_prefect)

@@ -18,7 +18,7 @@ from data_catalog.home import Home
 from tasks import services, supervisor
 from tasks.promotion import APPROVED, STATE_TAG, WAITING
 from tasks.registry import CHAMPION, MODEL
-from tests.flows.conftest import REPOSITORY, Bench
+from tests.flows.conftest import REPOSITORY, SCHEDULER_LOOP_S, SCHEDULER_SETTINGS, Bench
 from tests.helpers.prefect_api import ask_prefect
 from tests.helpers.preloaded import Preloaded
 
@@ -58,7 +58,8 @@ class Service:
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         # Its own server, not the one the other tests share.
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
-        return self.plain.call([*arguments, "--home", str(self.home)], kept, REPOSITORY, timeout_s=400)
+        settings = kept | SCHEDULER_SETTINGS
+        return self.plain.call([*arguments, "--home", str(self.home)], settings, REPOSITORY, timeout_s=400)
 
     def up(self, *, deploys: bool) -> subprocess.CompletedProcess[str]:
         prefect, mlflow, worker = self.ports
@@ -76,9 +77,9 @@ class Service:
         return ask_prefect(f"http://127.0.0.1:{self.ports[0]}/api", path, body, method)
 
     def fire_soon(self, deployment: str) -> None:
-        """Give a deployment one more schedule, which fires in a minute or so and then not for an hour."""
-        # The server's scheduler looks once a minute, and makes no run for a time that has passed.
-        first = datetime.now(UTC) + timedelta(seconds=75)
+        """Give a deployment one more schedule, which fires soon and then not for an hour."""
+        # The server's scheduler makes no run for a time that has passed.
+        first = datetime.now(UTC) + timedelta(seconds=3 * SCHEDULER_LOOP_S)
         schedule = {"interval": 3600, "anchor_date": first.isoformat()}
         self.ask(f"deployments/{deployment}/schedules", [{"schedule": schedule, "active": True}])
 

@@ -285,6 +285,8 @@ def serve(address: str, *modules: str) -> None:
                 _become(request)
             key.data.write(json.dumps(answer) + "\n")
             key.data.flush()
+    # Taking all of it down would take seconds.
+    os._exit(0)
 
 
 def _poll(pid: int) -> int | None:

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import time
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
@@ -30,6 +31,10 @@ _AHEAD_BYTES = 2**28
 """Of the batches an executor has made, or makes, ahead of their use."""
 _READY_BATCHES = 2
 """Which a loader process makes ahead of their use."""
+_LOST = "DataLoader worker (pid"
+"""How the loader's word of a lost process begins."""
+_SIGNAL_S = 1.0
+"""How long the system may take to tell of a process's end."""
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps it
 
 Images = npt.NDArray[np.uint8]
@@ -284,14 +289,23 @@ def _free_shared_bytes() -> int:
         return 0
 
 
-def _naming_lost_processes(batches: Iterator[Batch | _SharedBatch]) -> Iterator[Batch | _SharedBatch]:
+def _told_of_lost_processes(batches: Iterator[Batch | _SharedBatch]) -> Iterator[Batch | _SharedBatch]:
+    """Ends with the loader's own error, also where asking a process for its memory fails before."""
     try:
         yield from batches
-    except (RuntimeError, EOFError, ConnectionError, FileNotFoundError) as error:
-        # The loader's own word for it; or what asking a process for its memory ends with, once it is gone.
-        is_told = "DataLoader worker (pid" in str(error)
-        is_of_a_batch = "in DataLoader worker process" in str(error)
-        if not is_told and (isinstance(error, RuntimeError) or is_of_a_batch):
+    except (EOFError, ConnectionError, FileNotFoundError) as error:
+        if "in DataLoader worker process" in str(error):
+            raise
+        # The loader's word comes by a signal, in the middle of whatever this process does next: here, and not later.
+        time.sleep(_SIGNAL_S)
+        raise RuntimeError(f"{_LOST} unknown) is gone: {error!r}") from error
+
+
+def _naming_lost_processes(batches: Iterator[Batch | _SharedBatch]) -> Iterator[Batch | _SharedBatch]:
+    try:
+        yield from _told_of_lost_processes(batches)
+    except RuntimeError as error:
+        if _LOST not in str(error):
             raise
         raise TrainingError(
             f"a process that prepares batches ended by force, perhaps for want of memory ({error!s:.200}). The "

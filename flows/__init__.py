@@ -1,7 +1,7 @@
 """The pipeline's flows and its command line.
 
 What they import is a million objects that stay. Python's collector would look through them again and again while they
-are made and once more at the end, a tenth of the time of a short command: it looks less often, and not at the end.
+are made and twice at the end, a tenth of the time of a short command: it looks less often, and once less at the end.
 """
 
 import atexit

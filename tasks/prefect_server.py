@@ -19,7 +19,7 @@ _OLD_EVERY = 60
 
 
 def collect_beside(pause_s: float = _PAUSE_S) -> None:
-    """From now on this process's garbage is collected by a thread of its own, and by no other."""
+    """From now on this process's garbage is collected by a thread of its own; another has to ask for it."""
     gc.disable()
     threading.Thread(target=_collect, args=(pause_s,), name="garbage", daemon=True).start()
 

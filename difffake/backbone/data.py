@@ -6,6 +6,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -33,6 +34,10 @@ _READY_BATCHES = 2
 """Which a loader process makes ahead of their use."""
 _LOST = "DataLoader worker (pid"
 """How the loader's word of a lost process begins."""
+_LOST_IN_THREAD = "Pin memory thread exited"
+"""What it says if the thread that fetches batches for a GPU asked the lost process for one."""
+_IN_BATCH = "in DataLoader worker process"
+"""What it says of an error of a process that lives."""
 _SIGNAL_S = 1.0
 """How long the system may take to tell of a process's end."""
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps it
@@ -223,7 +228,9 @@ class TrainingBatches:
     def _batches(self) -> Iterator[Batch]:
         if self._loader is not None:
             # Begun here, not at the first batch asked for.
-            return _as_batches(_naming_lost_processes(iter(self._loader)))
+            with naming_lost_processes():
+                arriving = iter(self._loader)
+            return _as_batches(arriving)
         if self._executor is not None:
             return self._made_elsewhere(self._executor)
         return (self._dataset[plan] for plan in tuple(self._plans))
@@ -279,7 +286,9 @@ class TrainingBatches:
 
 
 def _as_batches(arriving: Iterator[Batch | _SharedBatch]) -> Iterator[Batch]:
-    return (one.batch() if isinstance(one, _SharedBatch) else one for one in arriving)
+    with naming_lost_processes():
+        for one in _told_of_lost_processes(arriving):
+            yield one.batch() if isinstance(one, _SharedBatch) else one
 
 
 def _free_shared_bytes() -> int:
@@ -293,22 +302,31 @@ def _told_of_lost_processes(batches: Iterator[Batch | _SharedBatch]) -> Iterator
     """Ends with the loader's own error, also where asking a process for its memory fails before."""
     try:
         yield from batches
-    except (EOFError, ConnectionError, FileNotFoundError) as error:
-        if "in DataLoader worker process" in str(error):
+    except (RuntimeError, EOFError, ConnectionError, FileNotFoundError) as error:
+        told = str(error)
+        is_lost = _LOST_IN_THREAD in told if isinstance(error, RuntimeError) else _IN_BATCH not in told
+        if not is_lost:
             raise
         # The loader's word comes by a signal, in the middle of whatever this process does next: here, and not later.
         time.sleep(_SIGNAL_S)
         raise RuntimeError(f"{_LOST} unknown) is gone: {error!r}") from error
 
 
-def _naming_lost_processes(batches: Iterator[Batch | _SharedBatch]) -> Iterator[Batch | _SharedBatch]:
+@contextmanager
+def naming_lost_processes() -> Iterator[None]:
+    """A loader process that is lost is a `TrainingError`, wherever the loader's signal finds this process.
+
+    Raises:
+        TrainingError: one is lost; with what to do.
+    """
     try:
-        yield from _told_of_lost_processes(batches)
+        yield
     except RuntimeError as error:
         if _LOST not in str(error):
             raise
+        room = f", or of room in {_SHARED_MEMORY} (--shm-size of a container)" if "Bus error" in str(error) else ""
         raise TrainingError(
-            f"a process that prepares batches ended by force, perhaps for want of memory ({error!s:.200}). The "
+            f"a process that prepares batches ended by force, perhaps for want of memory{room} ({error!s:.200}). The "
             "checkpoint of the last whole epoch is kept: run the same command again, with backbone.loader_workers "
             "lowered if it recurs"
         ) from error

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from difffake.backbone.arrival import Arrival
-from difffake.backbone.data import Batch, Images, Labels
+from difffake.backbone.data import Batch, Images, Labels, naming_lost_processes
 from difffake.backbone.device import resolve_embed_batch, uses_bf16
 from difffake.backbone.embed import features_and_fake_probability
 from difffake.backbone.embedder import Backbone
@@ -102,14 +102,16 @@ class EpochRunner:
 
         Raises:
             DivergedError: a loss, weight or probability is not finite.
-            TrainingError: no face allowed a mask.
+            TrainingError: no face allowed a mask, or a process that prepares batches is lost.
         """
         start_s = time.perf_counter()
-        sums = self.train(epoch, epochs, on_step)
-        if epoch < epochs:
-            self._batches.start(epoch + 1)
-        self._require_finite_weights(epoch)
-        auc = validation_auc(self._backbone, *self._validation, self._embed_batch, self._team)
+        # The loss of a process that prepares batches may be told at any time.
+        with naming_lost_processes():
+            sums = self.train(epoch, epochs, on_step)
+            if epoch < epochs:
+                self._batches.start(epoch + 1)
+            self._require_finite_weights(epoch)
+            auc = validation_auc(self._backbone, *self._validation, self._embed_batch, self._team)
         return EpochRecord(
             epoch=epoch,
             train_loss=sums.loss / sums.images,

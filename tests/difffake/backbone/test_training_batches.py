@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -232,6 +233,37 @@ def kill_a_loader(is_shared: bool) -> None:
     (loader,) = [child for child in multiprocessing.active_children() if child not in before]
     os.kill(loader.pid or 0, signal.SIGKILL)
     list(batches)
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        EOFError(),
+        ConnectionRefusedError(111, "Connection refused"),
+        FileNotFoundError(2, "No such file or directory"),
+        RuntimeError("Pin memory thread exited unexpectedly"),
+        RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."),
+    ],
+    ids=repr,
+)
+def test_every_sign_of_a_lost_process_is_the_same_error(sign: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def arriving() -> Iterator[Batch]:
+        yield Batch(np.zeros((0, 8, 8, 3), np.uint8), np.zeros(0, np.int64), 1)
+        raise sign
+
+    monkeypatch.setattr(data, "_SIGNAL_S", 0.0)
+    batches = data._as_batches(arriving())
+    assert next(batches).skipped_pairs == 1
+    with pytest.raises(TrainingError, match=r"ended by force.*lowered if it recurs"):
+        next(batches)
+
+
+def test_a_full_shared_memory_is_named() -> None:
+    with (
+        pytest.raises(TrainingError, match="room in /dev/shm"),
+        data.naming_lost_processes(),
+    ):
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that …")
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, FileNotFoundError])

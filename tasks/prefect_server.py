@@ -1,10 +1,10 @@
-"""Prefect's server, with its garbage collected beside the event loop: `python -m tasks.prefect_server server start …`.
+"""Prefect's server with its garbage collected beside the event loop: `python -P -m tasks.prefect_server server start`.
 
 Each of the server's connections to SQLite has a thread of its own. Python's collector runs in whatever thread makes
 the next object, mostly the event loop. If it throws away a cursor of a connection whose thread waits for the database,
 the loop waits for that thread, and whoever holds the database needs the loop to let go of it: until SQLite's patience
-ends after a minute, the server answers nobody (Prefect 3.8, aiosqlite 0.22; seen in its stack, with three commands at
-work). A thread that does nothing else may wait.
+ends after a minute, the server answers nobody (Prefect 3.9.1, aiosqlite 0.22.1; seen in its stack, with three commands
+at work). A thread that does nothing else may wait.
 """
 
 import gc

@@ -30,6 +30,8 @@ PREFECT_PORT = 4200
 MLFLOW_PORT = 5000
 WORKER_PORT = 4201
 WORK_POOL = "local-process"
+PREFECT = (sys.executable, "-P", "-m", "tasks.prefect_server")
+"""Prefect's command line; with -P no package `tasks` of the present folder is taken for ours."""
 _START_TIMEOUT_S = 180.0
 _STOP_TIMEOUT_S = 10.0
 _POLL_S = 0.25
@@ -216,7 +218,7 @@ def running(home: Home, name: str) -> Service | None:
 
 def start_prefect(home: Home, port: int) -> subprocess.Popen[bytes]:
     """Start `prefect server` over the work folder's SQLite database."""
-    command = [sys.executable, "-m", "tasks.prefect_server", "server", "start", "--host", HOST, "--port", str(port)]
+    command = [*PREFECT, "server", "start", "--host", HOST, "--port", str(port)]
     return _spawn(home, "prefect", command, prefect_environment(home, port))
 
 

@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
+from tasks import services
 from tests.flows.conftest import REPOSITORY
 
 _CYCLES = """
@@ -46,9 +48,12 @@ def test_garbage_is_collected_beside_what_makes_it() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_it_is_prefects_own_command_line() -> None:
-    def told(module: str) -> str:
-        command = [sys.executable, "-m", module, "server", "start", "--help"]
-        return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True).stdout
+def test_it_is_prefects_own_command_line_in_a_folder_that_has_tasks_too(tmp_path: Path) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "__init__.py").touch()
 
-    assert told("tasks.prefect_server") == told("prefect")
+    def told(*program: str) -> str:
+        command = [*program, "server", "start", "--help"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    assert told(*services.PREFECT) == told(sys.executable, "-m", "prefect")

@@ -260,7 +260,7 @@ class TrainingBatches:
         # Those made ahead and two in the hands of the training process; other trainings need room as well.
         most_bytes = (workers * _READY_BATCHES + 2) * (2 * pairs * size_px * size_px * 3)
         is_shared = 2 * most_bytes <= _free_shared_bytes()
-        if not is_shared and self._pin_memory:
+        if not is_shared:
             _logger.info(
                 "%s has too little room for batches of %d pairs: they take the slower way, through pipes. In a "
                 "container, more room comes with --shm-size or --ipc=host (%d MB are enough)",

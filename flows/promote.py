@@ -11,7 +11,7 @@ from tasks.batch import batch_experiment
 from tasks.experiment import Experiment, StageRecord
 from tasks.models import find_detector
 from tasks.promotion import Rival, find_rival, promote
-from tasks.registry import MODEL
+from tasks.registry_names import MODEL
 
 
 @flow(name="promote", flow_run_name="promote", validate_parameters=False)

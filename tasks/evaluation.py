@@ -8,19 +8,18 @@ import pyarrow as pa
 
 from data_catalog.fingerprints import fingerprint
 from data_catalog.schemas import TABLES, TableName
-from difffake.config import ScoreName
 from difffake.detector import Detector
-from difffake.differential.calibration import Calibration
 from difffake.evaluation.false_positive_figure import false_positive_figure
 from difffake.evaluation.figures import calibration_figure
 from difffake.evaluation.groups import group_videos
-from difffake.evaluation.results import DIFFERENTIAL, FAKE_PROBABILITY, OVERALL, SampleScores, VideoResult
+from difffake.evaluation.results import DIFFERENTIAL, FAKE_PROBABILITY, OVERALL, SampleScores
 from difffake.evaluation.score_figures import auc_figure, roc_figure, score_histogram_figure
 from difffake.evaluation.table import STAGE_VERSION, evaluate_videos
-from difffake.scores import SCORE_NAMES, STATUS_WITHOUT_FACES, Examination, VideoScore
+from difffake.scores import STATUS_WITHOUT_FACES, Examination, VideoScore
 from tasks.calibration import STAGE as DETECTOR_STAGE
 from tasks.evaluation_files import write_samples, write_table
 from tasks.experiment import Experiment, StageRecord, made, of_role, reused, stage_task
+from tasks.judged_videos import Videos, by_weight, judged_videos, result_of
 from tasks.pairs import digest_of_judged, pairs_of_roles
 from tasks.scoring import examine_videos
 
@@ -79,34 +78,6 @@ def video_rows(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [row for row in facts["groups"] if row["level"] == "video"]
 
 
-Videos = dict[str, dict[str, Any]]
-
-_NEVER = {"status": "unreadable", "reason": "was not extracted"}
-
-
-def by_weight(verdict: ScoreName) -> list[ScoreName]:
-    """The names of the scores, the one that decides first: it gives the headline, which promotion goes by."""
-    return sorted(SCORE_NAMES, key=lambda name: name != verdict)
-
-
-def judged_videos(experiment: Experiment, extraction: str) -> tuple[Videos, list[str]]:
-    """The test videos with their extraction's outcome, by dataset and quality; and the datasets learnt from."""
-    roles = experiment.roles()
-    log = _outcomes(experiment, extraction)
-    test = roles.filter(pa.compute.equal(roles["role"], "test")).to_pylist()
-    names, qualities = experiment.names, (None, *experiment.config.data.test_compressions)
-    test.sort(key=lambda row: (names.index(row["dataset"]), qualities.index(row["compression"]), row["video_key"]))
-    learning = roles.filter(pa.compute.is_in(roles["role"], pa.array(["train", "density"])))
-    videos = {row["video_key"]: row | log.get(row["sha256"], _NEVER) for row in test}
-    return videos, sorted(set(learning["dataset"].to_pylist()))
-
-
-def _outcomes(experiment: Experiment, extraction: str) -> dict[str, dict[str, str]]:
-    columns = ["video_sha256", "status", "reason"]
-    rows = experiment.lake.read(TableName.EXTRACTION_LOG, columns, {"extraction": [extraction]}).to_pylist()
-    return {row["video_sha256"]: {"status": row["status"], "reason": row["reason"]} for row in rows}
-
-
 def _without_faces(row: dict[str, Any]) -> VideoScore:
     status = STATUS_WITHOUT_FACES.get(row["status"], "failed")
     return VideoScore(status, f"{row['status']}: {row['reason'] or 'its faces are missing from the lake'}")
@@ -118,28 +89,6 @@ def _store_scores(experiment: Experiment, detector: str, videos: Videos, outcome
         for key, row in videos.items()
     ]
     experiment.lake.upsert(TableName.SCORES, pa.Table.from_pylist(rows, schema=TABLES[TableName.SCORES].schema))
-
-
-def result_of(
-    row: Mapping[str, Any], outcome: VideoScore, calibrations: Mapping[ScoreName, Calibration]
-) -> VideoResult:
-    """A test video and what a detector said of it, as evaluations take it."""
-    return VideoResult(
-        video_key=row["video_key"],
-        dataset=row["dataset"],
-        compression=row["compression"],
-        label=1 if row["label"] == "fake" else 0,
-        manipulation=row["manipulation"],
-        identity=row["identity"],
-        scores={name: outcome.value_of(name) for name in SCORE_NAMES},
-        p_values={
-            name: calibration.p_value(value)
-            for name, calibration in calibrations.items()
-            if (value := outcome.value_of(name)) is not None
-        },
-        status=outcome.status,
-        original_key=row["original_key"],
-    )
 
 
 def _samples(examined: Mapping[str, Examination]) -> tuple[SampleScores, ...]:

@@ -29,9 +29,9 @@ from difffake.evaluation.promotion import Comparison, JudgedVideo, compare
 from difffake.evaluation.results import OVERALL
 from difffake.scores import VideoScore
 from tasks.announcements import AWAITS_APPROVAL, resource_of
-from tasks.evaluation import Videos, judged_videos, result_of
 from tasks.experiment import Experiment, StageRecord
-from tasks.registry import AUC_TAG, CHALLENGER, CHAMPION, DETECTOR_TAG, MODEL
+from tasks.judged_videos import Videos, judged_videos, result_of
+from tasks.registry_names import AUC_TAG, CHALLENGER, CHAMPION, DETECTOR_TAG, MODEL
 from tasks.tracking import client_of, connect
 
 DECISION_TAG = "difffake.promotion"

@@ -34,6 +34,15 @@ from difffake.config import Section
 from difffake.judgement import COLUMNS
 from tasks.experiment import Experiment, StageRecord, stage_task
 from tasks.model_card import model_card
+from tasks.registry_names import (
+    AUC_TAG,
+    CHALLENGER,
+    DETECTOR_TAG,
+    EVALUATION_TAG,
+    MODEL,
+    PROTOCOL_TAG,
+    TRAINING_TAG,
+)
 from tasks.report import PAGE
 from tasks.tracking import (
     COMMIT_TAG,
@@ -47,16 +56,8 @@ from tasks.tracking import (
 )
 
 STAGE = "registry"
-MODEL = "difffake"
-CHALLENGER = "challenger"
-CHAMPION = "champion"
-TRAINING_TAG = "difffake.training"
-DETECTOR_TAG = "difffake.detector"
-EVALUATION_TAG = "difffake.evaluation"
 CONFIGURATION = "config.yaml"
 """The experiment as it ran, among a run's artefacts: `difffake run --config` takes it."""
-PROTOCOL_TAG = "difffake.protocol"
-AUC_TAG = "difffake.auc"
 _TRAINING_SECTIONS = ("data", "faces", "pseudo_fakes", "backbone", "pairs", "density", "fusion", "calibration")
 _PYFUNC = Path(__file__).with_name("detector_pyfunc.py")
 _REQUIREMENTS = (

@@ -21,10 +21,10 @@ from difffake.perturbations.perturbation import H264_CRF, Perturbation
 from difffake.randomness import derive_seed
 from difffake.scores import VideoScore
 from tasks.calibration import STAGE as DETECTOR_STAGE
-from tasks.evaluation import by_weight, judged_videos, result_of
 from tasks.evaluation_files import write_table
 from tasks.experiment import Experiment, StageRecord, made, progress, reused, stage_task
 from tasks.faces import PendingVideo, extraction_fingerprint
+from tasks.judged_videos import by_weight, judged_videos, result_of
 from tasks.perturbed_faces import perturbed_faces
 
 STAGE = "robustness"

@@ -15,7 +15,9 @@ os.environ.setdefault("MPLBACKEND", "agg")
 # What is imported is there to stay: looking through it for garbage takes a second each time.
 gc.disable()
 
-from tests.helpers.preloaded import PLAIN_MODULES, Preloaded, common_folder  # noqa: E402
+from tests.helpers.common import common_folder  # noqa: E402
+from tests.helpers.mlflow_database import empty_database  # noqa: E402
+from tests.helpers.preloaded import PLAIN_MODULES, Preloaded  # noqa: E402
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -32,6 +34,12 @@ def no_named_tracking_server() -> Iterator[None]:
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     yield
     os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+@pytest.fixture(scope="session")
+def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database of MLflow's, to be copied."""
+    return empty_database(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 import importlib
 import pkgutil
+import subprocess
+import sys
 
 import pytest
 
@@ -15,3 +17,11 @@ def test_every_module_of_a_ring_can_be_imported(ring: str) -> None:
     assert len(names) > 5
     for name in names:
         importlib.import_module(name)
+
+
+def test_who_refreshes_approves_or_promotes_loads_no_network_and_fits_nothing() -> None:
+    names = ("flows.refresh", "flows.approve", "flows.promote", "flows.maintain")
+    code = f"import sys, {', '.join(names)}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert set(names) <= set(loaded)
+    assert not set(loaded) & {"torch", "sklearn", "scipy.stats", "timm"}

@@ -211,8 +211,14 @@ def log_residual(residuals: Vectors, outside: int, variance: float) -> Vectors:
 
 
 def principal_axes(training: Vectors, count: int) -> PCA:
-    """The first `count` principal axes of (N, D) vectors."""
-    # Of the solvers, only this one averages the noise variance over all D − k directions when vectors are fewer than D.
+    """The first `count` principal axes of (N, D) vectors; the noise variance is the mean over all other D − `count`."""
+    number, dimensions = training.shape
+    if 2 * number <= dimensions:
+        # A D × D covariance takes D³ to take apart, and most of its directions hold nothing.
+        pca = PCA(count, svd_solver="full").fit(training)
+        # Averaged over the directions the vectors span, and the others have none.
+        pca.noise_variance_ *= (number - pca.n_components_) / (dimensions - pca.n_components_)
+        return pca
     # It squares the vectors before centring them, so they come centred: an offset would drown small variances.
     mean = training.mean(axis=0)
     pca = PCA(count, svd_solver="covariance_eigh").fit(training - mean)

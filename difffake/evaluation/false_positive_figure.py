@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy.stats import binomtest
 
 from difffake.evaluation.plot_style import (
     FAINT,
@@ -28,6 +27,9 @@ def accused_share(p_values: Sequence[float], rate: float, confidence: float) -> 
         confidence: of the interval, in (0, 1).
     """
     accused = int(np.count_nonzero(np.asarray(p_values) <= rate))
+    # Takes half a second to import.
+    from scipy.stats import binomtest
+
     interval = binomtest(accused, len(p_values)).proportion_ci(confidence)
     return accused / len(p_values), float(interval.low), float(interval.high)
 

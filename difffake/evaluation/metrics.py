@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from difffake.errors import EvaluationError
 from difffake.evaluation.curves import RankedVideos, equal_error_rate_of_curve
@@ -42,11 +41,16 @@ def compute_metrics(labels: npt.ArrayLike, scores: npt.ArrayLike) -> MetricSet:
 
 def auc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     """Area under the ROC curve: the chance that a fake scores above a real, a tie counting one half."""
+    # Here and below: scikit-learn takes a second to import, and the names of the figures are asked for by all.
+    from sklearn.metrics import roc_auc_score
+
     return float(roc_auc_score(*checked_scores(labels, scores)))
 
 
 def average_precision(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     """Mean precision over the fakes, in order of score; its chance level is the share of fakes."""
+    from sklearn.metrics import average_precision_score
+
     return float(average_precision_score(*checked_scores(labels, scores)))
 
 
@@ -62,6 +66,8 @@ def true_positive_rate_at(labels: npt.ArrayLike, scores: npt.ArrayLike, false_po
 
     Fewer reals than 1/rate cannot resolve the rate: not one of them may be accused then.
     """
+    from sklearn.metrics import roc_curve
+
     false_positive, true_positive, _ = roc_curve(*checked_scores(labels, scores), drop_intermediate=False)
     return float(true_positive[false_positive <= false_positive_rate].max())
 
@@ -79,6 +85,8 @@ def balanced_accuracy_at_best_threshold(labels: npt.ArrayLike, scores: npt.Array
     The paper's published script thresholds the scores this way before it calls an AUC function, so this, not `auc`,
     is the figure to hold against its printed numbers.
     """
+    from sklearn.metrics import roc_curve
+
     false_positive, true_positive, _ = roc_curve(*checked_scores(labels, scores), drop_intermediate=False)
     return float((1 + np.max(true_positive - false_positive)) / 2)
 

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scipy.stats import binom
-
 from difffake.evaluation.results import DIFFERENTIAL, FAKE_PROBABILITY, OVERALL
 
 _MEANINGS = {
@@ -84,6 +82,9 @@ def _at_threshold(row: Row, stated: float) -> list[str]:
         f"At its threshold it accuses {count} of {row['n_real']} reals ({accused:.0%}; {stated:.0%} are promised) and "
         f"finds {round(found * row['n_fake'])} of {row['n_fake']} fakes ({found:.0%})."
     )
+    # Takes half a second to import.
+    from scipy.stats import binom
+
     # P(X ≥ count) of a binomial: videos of one person are alike, so luck reaches further than this says.
     if binom.sf(count - 1, row["n_real"], stated) < _SURPRISE:
         text += " That is more than luck explains: the calibration does not hold for these reals."

@@ -1,6 +1,5 @@
 """One footage folder and one Prefect server for all flow tests; they share a worker (`xdist_group`)."""
 
-import fcntl
 import json
 import os
 import pickle
@@ -9,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from sqlite3 import connect
@@ -17,16 +16,17 @@ from sqlite3 import connect
 import numpy as np
 import pytest
 import yaml
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from data_catalog.footage.builder import FootageSummary
 from data_catalog.home import Home
 from data_catalog.schemas import TableName
 from difffake.video_writing import write_video
 from tasks import services
+from tests.helpers.common import common_folder, one_at_a_time
 from tests.helpers.footage import small_footage
 from tests.helpers.media import aged, astronaut_rgb
-from tests.helpers.preloaded import FRESH_WORKERS, PROGRAM_MODULES, Preloaded, Started, common_folder
+from tests.helpers.mlflow_database import empty_database, give_database
+from tests.helpers.preloaded import FRESH_WORKERS, PROGRAM_MODULES, Preloaded, Started
 
 # Training videos no face can be had from, and what becomes of them.
 BAD_VIDEOS = {"900": "unreadable", "901": "unreadable", "902": "few_faces"}
@@ -116,11 +116,7 @@ class Program:
         assert not any(name.startswith("PREFECT_") for name in environment)
         is_at_home = self.database is not None and "MLFLOW_TRACKING_URI" not in environment
         if is_at_home and arguments[0] in _MAKES_A_DATABASE and "--home" in arguments:
-            # Making one takes longer than most commands do.
-            database = Home(Path(arguments[arguments.index("--home") + 1])).mlflow / "mlflow.db"
-            if not database.exists():
-                database.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(self.database, database)
+            give_database(Home(Path(arguments[arguments.index("--home") + 1])), self.database)
 
 
 @dataclass(frozen=True)
@@ -163,14 +159,6 @@ def copy_faces(finished: Path, home: Path) -> None:
         shutil.copytree(finished / "lake" / table, home / "lake" / table)
 
 
-@contextmanager
-def one_at_a_time(path: Path) -> Iterator[None]:
-    """Whoever of the test processes comes first; the others wait."""
-    with path.with_suffix(".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 @pytest.fixture(scope="session")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     folder = tmp_path_factory.mktemp("flows")
@@ -196,12 +184,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
             with closing(connect(server_home.prefect / "prefect.db")) as of_server:
                 of_server.execute("VACUUM INTO ?", (str(server_database),))
     try:
-        database = common / "empty.db"
-        with one_at_a_time(database):
-            if not database.exists():
-                SqlAlchemyStore(f"sqlite:///{database}.partial", str(common))
-                database.with_name("empty.db.partial").rename(database)
-        yield Program(folder, environment, preloaded, database, server_database)
+        yield Program(folder, environment, preloaded, empty_database(tmp_path_factory), server_database)
     finally:
         preloaded.close()
         services.leave(server_home, service)

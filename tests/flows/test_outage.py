@@ -1,7 +1,6 @@
 """The MLflow server dies while a training logs to it, and comes back: nothing is lost and nothing is there twice."""
 
 import os
-import shutil
 import signal
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from mlflow import MlflowClient
 from data_catalog.home import Home
 from tasks import services
 from tests.flows.conftest import Program
+from tests.helpers.mlflow_database import give_database
 
 pytestmark = [pytest.mark.xdist_group("postgresql"), pytest.mark.slow]
 
@@ -42,8 +42,7 @@ def test_a_training_outlives_its_tracking_server(program: Program, tmp_path: Pat
     home = Home(tmp_path)
     home.create()
     assert program.database is not None
-    home.mlflow.mkdir(exist_ok=True)
-    shutil.copyfile(program.database, home.mlflow / "mlflow.db")
+    give_database(home, program.database)
     training = None
     server = services.share(home, "mlflow", services.free_port(), services.start_mlflow)
     try:

@@ -17,8 +17,9 @@ from mlflow import MlflowClient
 from data_catalog.home import Home
 from tasks import services, supervisor
 from tasks.promotion import APPROVED, STATE_TAG, WAITING
-from tasks.registry import CHAMPION, MODEL
+from tasks.registry_names import CHAMPION, MODEL
 from tests.flows.conftest import REPOSITORY, SCHEDULER_LOOP_S, SCHEDULER_SETTINGS, Bench
+from tests.helpers.mlflow_database import give_database
 from tests.helpers.prefect_api import ask_prefect
 from tests.helpers.preloaded import Preloaded
 
@@ -42,12 +43,9 @@ class Service:
         self.plain, self.home = plain, home
         self.place = Home(home)
         assert bench.database is not None
-        for own, empty in (
-            (self.place.mlflow / "mlflow.db", bench.database),
-            (self.place.prefect / "prefect.db", bench.server_database),
-        ):
-            own.parent.mkdir(parents=True)
-            shutil.copyfile(empty, own)
+        give_database(self.place, bench.database)
+        self.place.prefect.mkdir()
+        shutil.copyfile(bench.server_database, self.place.prefect / "prefect.db")
         self.ports = [str(services.free_port()) for _ in range(3)]
         spec = {
             "name": "ff", "adapter": "faceforensics", "root": str(bench.footage.root),

@@ -26,8 +26,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import pytest
-
 from data_catalog import home
 from tests.helpers.zygote import fork_workers_from_a_copy
 
@@ -64,12 +62,6 @@ PLAIN_MODULES = (
 )  # fmt: skip
 """All but what imports Prefect: every call has settings of its own."""
 Result = TypeVar("Result")
-
-
-def common_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that all test processes of this session share."""
-    own = tmp_path_factory.getbasetemp()
-    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 class Started:

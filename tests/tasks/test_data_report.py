@@ -17,6 +17,7 @@ from tasks import data_report, services, tracking
 from tasks.data_report import BuiltReport, build_report
 from tasks.experiment import Experiment, StageRecord
 from tests.helpers.lake_rows import EXTRACTION, face, fill, outcome, scan, video
+from tests.helpers.mlflow_database import give_database
 
 NASTY = "<script>alert('x')</script>"
 COUNTS = ("present", "added", "changed", "renamed", "relabelled", "growing", "removed", "unchanged", "without_split",
@@ -24,10 +25,11 @@ COUNTS = ("present", "added", "changed", "renamed", "relabelled", "growing", "re
 
 
 @pytest.fixture(scope="module")
-def work_folder(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """One for all tests, each of which has its own datasets: a fresh MLflow store takes seconds."""
+def work_folder(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Home:
+    """One for all tests, each of which has its own datasets."""
     made = Home(tmp_path_factory.mktemp("home"))
     made.create()
+    give_database(made, mlflow_database)
     return made
 
 

@@ -1,6 +1,7 @@
 """What an evaluation leaves behind: its table for people, its metrics for MLflow, its pairs and frames."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -40,14 +41,14 @@ def test_one_line_a_row_and_each_reason_once(tmp_path: Path) -> None:
     assert "auc_low, auc_high" in lines[0]["reasons"]
 
 
-def test_metrics_are_names_mlflow_takes_and_the_headline_has_short_ones(tmp_path: Path) -> None:
+def test_metrics_are_names_mlflow_takes_and_the_headline_has_short_ones(tmp_path: Path, mlflow_database: Path) -> None:
     metrics = evaluation_metrics([row.to_dict() for row in ROWS])
     headline = ROWS[0].metrics
     assert headline is not None
     assert metrics["overall.auc"] == metrics["ff_c23/overall/video/differential/auc"] == headline.auc
     assert "ff_c23/swap _v2_/video/differential/true_positive_rate_at_1_percent" in metrics
     assert not any("celeb" in name and name.endswith("/auc") for name in metrics)
-    client = MlflowClient(f"sqlite:///{tmp_path / 'store.db'}")
+    client = MlflowClient(f"sqlite:///{shutil.copy(mlflow_database, tmp_path)}")
     run = client.create_run(client.create_experiment("metrics"))
     for name, value in metrics.items():
         client.log_metric(run.info.run_id, name, value)

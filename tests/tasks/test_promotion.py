@@ -31,9 +31,10 @@ from tasks.promotion import (
     roll_back,
     versions,
 )
-from tasks.registry import AUC_TAG, CHALLENGER, CHAMPION, DETECTOR_TAG, MODEL
+from tasks.registry_names import AUC_TAG, CHALLENGER, CHAMPION, DETECTOR_TAG, MODEL
 from tests.helpers.embedded_lake import experiment_of, with_settings
 from tests.helpers.lake_rows import EXTRACTION, Row, fill, video
+from tests.helpers.mlflow_database import give_database
 
 FF = DatasetSpec(name="ff", adapter="faceforensics", root="FF++")
 PEOPLE = 12
@@ -54,8 +55,10 @@ def judged_rows() -> list[Row]:
 
 
 @pytest.fixture
-def experiment(tmp_path: Path) -> Experiment:
-    return experiment_of(tmp_path / "home", judged_rows(), evaluation={"bootstrap_resamples": 200})
+def experiment(tmp_path: Path, mlflow_database: Path) -> Experiment:
+    made = experiment_of(tmp_path / "home", judged_rows(), evaluation={"bootstrap_resamples": 200})
+    give_database(made.home, mlflow_database)
+    return made
 
 
 def score(experiment: Experiment, detector: str, noise: float, rows: list[Row] | None = None) -> None:

@@ -14,8 +14,8 @@ from difffake.evaluation.groups import Group, group_videos
 from difffake.evaluation.results import DIFFERENTIAL
 from difffake.scores import VideoScore
 from difffake.video_writing import write_video
-from tasks.evaluation import judged_videos, result_of
 from tasks.experiment import Experiment
+from tasks.judged_videos import judged_videos, result_of
 from tests.helpers.layouts import LAYOUTS
 
 PROTOCOLS = Path(__file__).parents[2] / "configs" / "protocols"

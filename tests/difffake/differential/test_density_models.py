@@ -27,6 +27,7 @@ from difffake.differential.density import (
     load_density,
     save_density,
 )
+from difffake.differential.density_subspace import principal_axes
 from difffake.errors import ArtefactError, ConfigError, DensityError
 
 Vectors = npt.NDArray[np.float64]
@@ -158,6 +159,19 @@ def test_principal_axes_survive_an_offset() -> None:
     far = PrincipalComponentsDensity(2).fit(vectors + offset).log_likelihood(vectors + offset)
 
     np.testing.assert_allclose(far, near, rtol=1e-6)
+
+
+@pytest.mark.parametrize("count", [4, 11, 12, 13, 40])
+def test_the_noise_variance_is_the_mean_over_all_other_directions_however_few_vectors_there_are(count: int) -> None:
+    vectors = 1e3 + np.random.default_rng(7).normal(size=(count, 24)) * np.linspace(0.5, 3, 24)
+    values, directions = np.linalg.eigh(np.cov(vectors.T))
+
+    axes = principal_axes(vectors, 3)
+
+    np.testing.assert_allclose(axes.explained_variance_, values[::-1][:3], rtol=1e-9)
+    assert axes.noise_variance_ == pytest.approx(values[:-3].sum() / 21, abs=1e-9)
+    np.testing.assert_allclose(axes.mean_, vectors.mean(axis=0))
+    np.testing.assert_allclose(np.abs(axes.components_ @ directions[:, ::-1][:, :3]), np.eye(3), atol=1e-6)
 
 
 @pytest.mark.parametrize("count", [200, 5])

@@ -1,0 +1,10 @@
+"""What the registry calls things: for whoever decides about versions and trains none."""
+
+MODEL = "difffake"
+CHALLENGER = "challenger"
+CHAMPION = "champion"
+TRAINING_TAG = "difffake.training"
+DETECTOR_TAG = "difffake.detector"
+EVALUATION_TAG = "difffake.evaluation"
+PROTOCOL_TAG = "difffake.protocol"
+AUC_TAG = "difffake.auc"

@@ -15,6 +15,7 @@ os.environ.setdefault("MPLBACKEND", "agg")
 # What is imported is there to stay: looking through it for garbage takes a second each time.
 gc.disable()
 
+from tasks.services import QUIET  # noqa: E402
 from tests.helpers.common import common_folder  # noqa: E402
 from tests.helpers.mlflow_database import empty_database  # noqa: E402
 from tests.helpers.preloaded import PLAIN_MODULES, Preloaded  # noqa: E402
@@ -46,6 +47,7 @@ def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Preloaded]:
     """The program without Prefect, which reads its settings when it is imported: for commands that have a server."""
     address = common_folder(tmp_path_factory) / "plain.socket"
-    preloaded = Preloaded(address, {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}, REPOSITORY, PLAIN_MODULES)
+    environment = QUIET | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    preloaded = Preloaded(address, environment, REPOSITORY, PLAIN_MODULES)
     yield preloaded
     preloaded.close()

@@ -13,20 +13,21 @@ from data_catalog.footage.media import SPLITS, FootageMedia, Person, Take
 from data_catalog.footage.plan import FootageConfig
 from difffake.errors import DataError
 from difffake.video import probe, read_frames
-from tests.helpers.footage import small_footage, stand_in_media
+from tests.helpers.common import common_folder
+from tests.helpers.footage import common_footage
 
 TINY = FootageConfig(frames=4, fps=8.0, size_px=128)
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> FootageSummary:
-    return small_footage(tmp_path_factory.mktemp("footage") / "small")
+    return common_footage(common_folder(tmp_path_factory))[1]
 
 
 @pytest.fixture(scope="module")
 def media(tmp_path_factory: pytest.TempPathFactory) -> FootageMedia:
     """Four people in two splits and two faceless clips: eight clips with a face, two without."""
-    everyone = stand_in_media(tmp_path_factory.mktemp("media"))
+    everyone, _ = common_footage(common_folder(tmp_path_factory))
     chosen = tuple(person for person in everyone.people if person.split in ("val", "test"))
     return replace(everyone, people=chosen)
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pickle
 import shutil
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from data_catalog.schemas import TableName
 from difffake.video_writing import write_video
 from tasks import services
 from tests.helpers.common import common_folder, one_at_a_time
-from tests.helpers.footage import small_footage
+from tests.helpers.footage import common_footage
 from tests.helpers.media import aged, astronaut_rgb
 from tests.helpers.mlflow_database import empty_database, give_database
 from tests.helpers.preloaded import FRESH_WORKERS, PROGRAM_MODULES, Preloaded, Started
@@ -160,7 +159,7 @@ def copy_faces(finished: Path, home: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+def program(tmp_path_factory: pytest.TempPathFactory, plain: Preloaded) -> Iterator[Program]:
     folder = tmp_path_factory.mktemp("flows")
     # One server for the tests of all processes, as for all commands of a work folder.
     common = common_folder(tmp_path_factory)
@@ -173,7 +172,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
         for name, value in SCHEDULER_SETTINGS.items():
             patch.setenv(name, value)
         # Both take their time to start.
-        preloading = beside.submit(Preloaded, common / "program.socket", environment, REPOSITORY, PROGRAM_MODULES)
+        address = common / "program.socket"
+        preloading = beside.submit(Preloaded, address, environment, REPOSITORY, PROGRAM_MODULES, plain)
         service = services.share(server_home, "prefect", port, services.start_prefect)
         preloaded = preloading.result()
     assert service.port == port
@@ -201,15 +201,16 @@ def _common_port(note: Path) -> int:
 @pytest.fixture(scope="session")
 def footage(tmp_path_factory: pytest.TempPathFactory) -> FootageSummary:
     """That of all test processes, which only read it."""
-    made = common_folder(tmp_path_factory) / "footage.pickle"
-    with one_at_a_time(made):
-        if not made.exists():
-            footage = small_footage(made.with_name("FaceForensics++"))
-            add_bad_videos(footage.root)
-            aged(footage.root)
-            made.write_bytes(pickle.dumps(footage))
-    found: FootageSummary = pickle.loads(made.read_bytes())  # noqa: S301 - our own bytes
-    return found
+    common = common_folder(tmp_path_factory)
+    _, small = common_footage(common)
+    root = common / "FaceForensics++"
+    with one_at_a_time(root):
+        if not root.exists():
+            partial = root.with_name(f"{root.name}.partial")
+            shutil.copytree(small.root, partial)
+            add_bad_videos(partial)
+            aged(partial).rename(root)
+    return replace(small, root=root, identities=root / small.identities.name)
 
 
 @pytest.fixture(scope="session")

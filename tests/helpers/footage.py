@@ -1,5 +1,6 @@
 """A small folder of sample footage, made in seconds from two media of the development dependencies."""
 
+import pickle
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,7 @@ from data_catalog.footage.plan import FootageConfig
 from difffake.faces.records import RgbImage
 from difffake.video import probe, read_frames
 from difffake.video_writing import write_video
+from tests.helpers.common import one_at_a_time
 
 Variant = Callable[[RgbImage], RgbImage]
 
@@ -59,8 +61,22 @@ def stand_in_media(folder: Path) -> FootageMedia:
 
 def small_footage(root: Path) -> FootageSummary:
     """Footage of eight stand-in people at `root`, 24 frames of 192 px a clip; its media lie beside it."""
-    media = stand_in_media(root.with_name(f"{root.name}-media"))
+    return _build(root, stand_in_media(root.with_name(f"{root.name}-media")))
+
+
+def _build(root: Path, media: FootageMedia) -> FootageSummary:
     return build_footage(root, media, FootageConfig(frames=24, fps=12.0, size_px=192), workers=1)
+
+
+def common_footage(common: Path) -> tuple[FootageMedia, FootageSummary]:
+    """The footage of `small_footage` and its media, made once below a folder that test processes share; to be read."""
+    made = common / "small.pickle"
+    with one_at_a_time(made):
+        if not made.exists():
+            media = stand_in_media(common / "media")
+            made.write_bytes(pickle.dumps((media, _build(common / "small", media))))
+    found: tuple[FootageMedia, FootageSummary] = pickle.loads(made.read_bytes())  # noqa: S301 - our own bytes
+    return found
 
 
 def _file_of(package: str, name: str) -> Path:

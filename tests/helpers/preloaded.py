@@ -130,9 +130,17 @@ class Preloaded:
         environment: of that process.
         repository: the checkout.
         modules: what it imports, one of `PROGRAM_MODULES` and `PLAIN_MODULES`.
+        base: it is forked from this one, and imports only what that has not.
     """
 
-    def __init__(self, address: Path, environment: Mapping[str, str], repository: Path, modules: Sequence[str]) -> None:
+    def __init__(
+        self,
+        address: Path,
+        environment: Mapping[str, str],
+        repository: Path,
+        modules: Sequence[str],
+        base: "Preloaded | None" = None,
+    ) -> None:
         self._outputs = tempfile.TemporaryDirectory()
         self._calls = itertools.count(1)
         self._lock = threading.Lock()
@@ -141,17 +149,22 @@ class Preloaded:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not self._is_connected_to(address):
                 address.unlink(missing_ok=True)
-                started = subprocess.Popen(
-                    [sys.executable, "-c", _SERVE, str(address), *modules],
-                    env=os.environ | dict(environment),
-                    cwd=repository,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
+                settings = os.environ | dict(environment)
+                exit_code: Callable[[], int | None]
+                if base is None:
+                    exit_code = subprocess.Popen(
+                        [sys.executable, "-c", _SERVE, str(address), *modules],
+                        env=settings,
+                        cwd=repository,
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        start_new_session=True,
+                    ).poll
+                else:
+                    exit_code = base._branch(address, settings, repository, modules).poll
                 deadline = time.monotonic() + _START_S
                 while not self._is_connected_to(address):
-                    assert started.poll() is None, f"the preloaded program ended with exit code {started.returncode}"
+                    assert exit_code() is None, f"the preloaded program ended with exit code {exit_code()}"
                     assert time.monotonic() < deadline
                     time.sleep(_POLL_S)
         self._lines = self._channel.makefile("rw", encoding="utf-8")
@@ -167,12 +180,18 @@ class Preloaded:
         self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path, code: str | None = None
     ) -> Started:
         """Start one command, or Python code as by `python -c`."""
+        return self._fork({"arguments": list(arguments), "code": code}, arguments, environment, folder)
+
+    def _branch(self, address: Path, environment: Mapping[str, str], folder: Path, modules: Sequence[str]) -> Started:
+        return self._fork({"serve": [str(address), *modules]}, modules, environment, folder)
+
+    def _fork(
+        self, what: dict[str, Any], arguments: Sequence[str], environment: Mapping[str, str], folder: Path
+    ) -> Started:
         place, number = Path(self._outputs.name), next(self._calls)
         outputs = place / f"{number}.stdout", place / f"{number}.stderr"
-        request = {
+        request = what | {
             "do": "start",
-            "arguments": list(arguments),
-            "code": code,
             "environment": dict(environment),
             "folder": str(folder),
             "outputs": [str(path) for path in outputs],
@@ -311,6 +330,8 @@ def _become(request: dict[str, Any]) -> None:
         os.environ.clear()
         os.environ.update(request["environment"])
         os.chdir(request["folder"])
+        if "serve" in request:
+            serve(*request["serve"])
         # Read when the module is imported, since MLflow itself overwrites the variable later.
         home._NAMED_MLFLOW_URI = os.environ.get("MLFLOW_TRACKING_URI")
         if FRESH_WORKERS not in os.environ:

@@ -243,7 +243,10 @@ def test_again_does_nothing_and_what_is_lost_or_new_alone_is_made(
     lost = sorted(before)[0]
     experiment.home.artefacts.remove(CONDITION_STAGE, lost)
     wider = CONFIG.robustness.model_copy(update={"severities": (1, 2)})
-    third = measure(replace(experiment, config=CONFIG.model_copy(update={"robustness": wider})))
+    # Whatever the number of workers.
+    alone = CONFIG.runner.model_copy(update={"workers": 1})
+    changes = {"robustness": wider, "runner": alone}
+    third = measure(replace(experiment, config=CONFIG.model_copy(update=changes)))
     assert not third.reused
     assert third.fingerprint != measured.fingerprint
     rows = rows_of(third)

@@ -15,6 +15,9 @@ from data_catalog.home import Home
 from difffake.errors import ServiceError
 from tasks import services, supervisor
 
+# Together, and so before what stands alone: they wait most of their half minute, and nobody else should then.
+pytestmark = pytest.mark.xdist_group("supervisor")
+
 SERVER = """
 import http.server, os, sys, threading, time
 

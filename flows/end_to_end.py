@@ -1,8 +1,9 @@
 """End to end: refresh → train → evaluate (→ perturb) → register → promote, each redone only where something changed."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prefect import flow
 from prefect.runtime import flow_run
@@ -10,26 +11,10 @@ from prefect.runtime import flow_run
 from data_catalog.home import DEFAULT_HOME
 from difffake.config import DatasetSpec, ExperimentConfig, StageName
 from flows.hooks import HOOKS
-from flows.promote import decide_promotion
-from flows.refresh import prepare, refresh_for_run
-from flows.train import train
-from tasks.calibration import STAGE as DETECTOR_STAGE
-from tasks.evaluation import evaluate
-from tasks.experiment import StageRecord, result
-from tasks.registry import open_training_run, register
-from tasks.report import Report, figure_paths, publish_report
-from tasks.robustness import measure_robustness
-from tasks.tracking import failing_run
-from tasks.training_report import publish_training_report
+from flows.refresh import prepare
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run did and where its results are."""
-
-    records: dict[str, StageRecord]
-    report: Report
-    decision: str
+if TYPE_CHECKING:
+    from flows.experiment_run import Outcome
 
 
 def _run_name() -> str:
@@ -50,7 +35,7 @@ def end_to_end(
     home: Path = DEFAULT_HOME,
     force: list[StageName] | None = None,
     lake: str | None = None,
-) -> Outcome:
+) -> "Outcome":
     """Run one experiment on one or more datasets.
 
     Args:
@@ -61,25 +46,9 @@ def end_to_end(
         lake: path or URI of the tables, where they are not below the work folder.
     """
     experiment = replace(prepare(config, datasets, home, lake), force=frozenset(force or ()))
+    # Imported here: whoever deploys or schedules this flow trains nothing.
+    from flows.experiment_run import run_experiment
+
     with experiment.home.lock():
         experiment.home.create()
-        records = refresh_for_run(experiment, check_backbone=True)
-        run_id = open_training_run(experiment, records["faces"])
-        with failing_run(experiment, run_id):
-            records |= train(experiment, records["faces"], run_id)
-            extraction = records["faces"].fingerprint
-            detector, embeddings, pairs = (records[stage] for stage in (DETECTOR_STAGE, "embeddings", "pairs"))
-            evaluated = evaluate(experiment, extraction, detector, embeddings, pairs, return_state=True)
-            records["evaluation"] = result(evaluated)
-            if experiment.config.robustness.is_wanted:
-                measured = measure_robustness(
-                    experiment, extraction, detector, records["evaluation"], return_state=True
-                )
-                records["robustness"] = result(measured)
-            artefact = experiment.home.artefacts.require(DETECTOR_STAGE, detector.fingerprint)
-            figures = figure_paths(experiment, records)
-            records["registry"] = result(register(experiment, run_id, records, artefact, figures, return_state=True))
-        results_run_id = records["registry"].facts["run_id"]
-        page = publish_training_report(experiment, records, results_run_id)
-        report = publish_report(experiment, records, results_run_id, page)
-        return Outcome(records, report, decide_promotion(experiment, extraction, records["registry"]))
+        return run_experiment(experiment)

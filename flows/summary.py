@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from data_catalog.home import DEFAULT_HOME
-from flows.end_to_end import Outcome
+from flows.experiment_run import Outcome
 from tasks.evaluation import video_rows
 from tasks.report import cautions_of
 

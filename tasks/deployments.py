@@ -84,7 +84,7 @@ def deploy(
 
     Raises:
         ConfigError: the experiment names no dataset.
-        ServiceError: the server refuses.
+        ServiceError: the server refuses, or has not taken them in time.
     """
     if not datasets:
         raise ConfigError(f"{config} names no dataset: deployments want a `datasets` list (docs/data.md)")
@@ -95,14 +95,28 @@ def deploy(
     home.services.mkdir(parents=True, exist_ok=True)
     path = home.services / "prefect.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    make_from(path)
+    return [deployment["name"] for deployment in content["deployments"]]
+
+
+def make_from(path: Path, timeout_s: float = _TIMEOUT_S) -> None:
+    """Make all deployments of a file like `prefect.yaml` on the server of PREFECT_API_URL.
+
+    Raises:
+        ServiceError: the server refuses, or has not taken them in time.
+    """
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(path.resolve())]
-    done = subprocess.run(
-        command, env=os.environ, cwd=CHECKOUT, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
-    )
+    try:
+        done = subprocess.run(
+            command, env=os.environ, cwd=CHECKOUT, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ServiceError(
+            f"the deployments of {path} were not made within {timeout_s:g} s: see the server's log, and make them again"
+        ) from error
     if done.returncode != 0:
         last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-5:])
         raise ServiceError(f"the deployments of {path} were refused:\n{last}")
-    return [deployment["name"] for deployment in content["deployments"]]
 
 
 @contextmanager

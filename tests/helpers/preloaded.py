@@ -53,7 +53,8 @@ _LOADED_LATE = (
 )
 """What commands import when they come to it: four seconds of every training run."""
 PROGRAM_MODULES = (
-    "flows.cli", "flows.ablate", "flows.batch", "flows.end_to_end", "flows.maintain", "flows.refresh", *_LOADED_LATE,
+    "flows.cli", "flows.ablate", "flows.batch", "flows.end_to_end", "flows.experiment_run", "flows.maintain",
+    "flows.refresh", *_LOADED_LATE,
 )  # fmt: skip
 """The whole program: what of Prefect's settings is read when it is imported is the same for every call."""
 PLAIN_MODULES = (

@@ -6,9 +6,9 @@ import yaml
 
 from data_catalog.home import Home
 from difffake.config import DatasetSpec
-from difffake.errors import ConfigError
+from difffake.errors import ConfigError, ServiceError
 from tasks.announcements import resource_id
-from tasks.deployments import CHECKOUT, TEMPLATE, deploy, fill_in
+from tasks.deployments import CHECKOUT, TEMPLATE, deploy, fill_in, make_from
 
 FF = DatasetSpec(name="ff", adapter="faceforensics", root="/data/ff")
 DFDC = DatasetSpec(name="dfdc", adapter="dfdc", root="s3://videos/dfdc", roles={"test": ("train",)})
@@ -85,3 +85,8 @@ def test_runs_of_one_kind_never_go_on_together(tmp_path: Path) -> None:
 def test_nothing_is_deployed_without_a_dataset(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="names no dataset"):
         deploy(Path("empty.yaml"), [], Home(tmp_path), None, 1, are_scheduled=False)
+
+
+def test_deployments_that_take_for_ever_are_given_up_with_what_to_do() -> None:
+    with pytest.raises(ServiceError, match=r"not made within 0\.05 s: see the server's log"):
+        make_from(TEMPLATE, timeout_s=0.05)

@@ -22,6 +22,8 @@ def test_every_module_of_a_ring_can_be_imported(ring: str) -> None:
 def test_who_refreshes_deploys_approves_or_promotes_loads_no_network_and_fits_nothing() -> None:
     names = ("flows.refresh", "flows.end_to_end", "flows.batch", "flows.approve", "flows.promote", "flows.maintain")
     code = f"import sys, {', '.join(names)}; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    loaded = done.stdout.split()
     assert set(names) <= set(loaded)
     assert not set(loaded) & {"torch", "sklearn", "scipy.stats", "timm"}

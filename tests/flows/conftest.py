@@ -207,7 +207,7 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> FootageSummary:
     with one_at_a_time(root):
         if not root.exists():
             partial = root.with_name(f"{root.name}.partial")
-            shutil.copytree(small.root, partial)
+            shutil.copytree(small.root, partial, dirs_exist_ok=True)
             add_bad_videos(partial)
             aged(partial).rename(root)
     return replace(small, root=root, identities=root / small.identities.name)

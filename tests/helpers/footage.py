@@ -74,7 +74,9 @@ def common_footage(common: Path) -> tuple[FootageMedia, FootageSummary]:
     with one_at_a_time(made):
         if not made.exists():
             media = stand_in_media(common / "media")
-            made.write_bytes(pickle.dumps((media, _build(common / "small", media))))
+            partial = made.with_name("small.pickle.partial")
+            partial.write_bytes(pickle.dumps((media, _build(common / "small", media))))
+            partial.rename(made)
     found: tuple[FootageMedia, FootageSummary] = pickle.loads(made.read_bytes())  # noqa: S301 - our own bytes
     return found
 

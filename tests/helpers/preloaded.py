@@ -151,21 +151,23 @@ class Preloaded:
             if not self._is_connected_to(address):
                 address.unlink(missing_ok=True)
                 settings = os.environ | dict(environment)
-                exit_code: Callable[[], int | None]
+                started: subprocess.Popen[bytes] | Started
                 if base is None:
-                    exit_code = subprocess.Popen(
+                    started = subprocess.Popen(
                         [sys.executable, "-c", _SERVE, str(address), *modules],
                         env=settings,
                         cwd=repository,
                         stdin=subprocess.DEVNULL,
                         stdout=subprocess.DEVNULL,
                         start_new_session=True,
-                    ).poll
+                    )
                 else:
-                    exit_code = base._branch(address, settings, repository, modules).poll
+                    started = base._branch(address, settings, repository, modules)
                 deadline = time.monotonic() + _START_S
                 while not self._is_connected_to(address):
-                    assert exit_code() is None, f"the preloaded program ended with exit code {exit_code()}"
+                    if started.poll() is not None:
+                        told = started.written()[1] if isinstance(started, Started) else ""
+                        raise RuntimeError(f"the preloaded program ended with exit code {started.returncode}\n{told}")
                     assert time.monotonic() < deadline
                     time.sleep(_POLL_S)
         self._lines = self._channel.makefile("rw", encoding="utf-8")
@@ -275,7 +277,11 @@ def serve(address: str, *modules: str) -> None:
     selector.register(listener, selectors.EVENT_READ)
     has_served = False
     while not has_served or len(selector.get_map()) > 1:
-        for key, _ in selector.select():
+        events = selector.select(None if has_served else _START_S)
+        if not events:
+            # Whoever started it is gone.
+            break
+        for key, _ in events:
             if key.fileobj is listener:
                 client = listener.accept()[0]
                 selector.register(client, selectors.EVENT_READ, client.makefile("rw", encoding="utf-8"))

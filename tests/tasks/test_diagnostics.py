@@ -53,6 +53,8 @@ def test_tables_and_figure_tell_of_every_cell_and_every_role(tmp_path: Path) -> 
     assert len(record.facts["weights"]) == 2
     assert artefact.path(FIGURE).stat().st_size > 10_000
     assert run(experiment).reused
+    # A Gaussian mixture has no neighbours.
+    assert run(with_settings(experiment, density={"neighbours": 9})).reused
 
 
 def test_fakes_are_never_read(tmp_path: Path) -> None:

@@ -243,10 +243,10 @@ def test_again_does_nothing_and_what_is_lost_or_new_alone_is_made(
     lost = sorted(before)[0]
     experiment.home.artefacts.remove(CONDITION_STAGE, lost)
     wider = CONFIG.robustness.model_copy(update={"severities": (1, 2)})
-    # Whatever the number of workers.
-    alone = CONFIG.runner.model_copy(update={"workers": 1})
-    changes = {"robustness": wider, "runner": alone}
-    third = measure(replace(experiment, config=CONFIG.model_copy(update=changes)))
+    # The number of workers changes nothing.
+    alone = CONFIG.model_copy(update={"runner": CONFIG.runner.model_copy(update={"workers": 1})})
+    assert measure(replace(experiment, config=alone)).fingerprint == measured.fingerprint
+    third = measure(replace(experiment, config=alone.model_copy(update={"robustness": wider})))
     assert not third.reused
     assert third.fingerprint != measured.fingerprint
     rows = rows_of(third)

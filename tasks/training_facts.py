@@ -49,7 +49,7 @@ class WorstErrors:
     fakes: tuple[WrongVideo, ...]
 
 
-def judged_videos(experiment: Experiment, detector: StageRecord) -> list[Row]:
+def scored_videos(experiment: Experiment, detector: StageRecord) -> list[Row]:
     """Every test video with what the detector says of it."""
     roles = experiment.roles()
     test = roles.filter(pa.compute.equal(roles["role"], "test")).to_pylist()

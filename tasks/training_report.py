@@ -13,7 +13,7 @@ from tasks.experiment import Experiment, StageRecord
 from tasks.page import Provenance, is_page_of, write_whole
 from tasks.report import PAGE, cautions_of, figure_paths
 from tasks.tracking import FLOW_URL_TAG, commit, connect, run_url
-from tasks.training_facts import judged_videos, worst_errors
+from tasks.training_facts import scored_videos, worst_errors
 from tasks.training_page import render_training
 
 # Bump when the page shows something else for the same results.
@@ -42,7 +42,7 @@ def publish_training_report(experiment: Experiment, records: Mapping[str, StageR
 
 def _page(experiment: Experiment, records: Mapping[str, StageRecord], run_id: str, name: str) -> str:
     tags = connect(experiment).get_run(run_id).data.tags
-    videos = judged_videos(experiment, records["calibration"])
+    videos = scored_videos(experiment, records["calibration"])
     return render_training(
         experiment,
         records,

@@ -216,7 +216,7 @@ def principal_axes(training: Vectors, count: int) -> PCA:
     if 2 * number <= dimensions:
         # A D × D covariance takes D³ to take apart, and most of its directions hold nothing.
         pca = PCA(count, svd_solver="full").fit(training)
-        # Its mean is of as many directions as there are vectors; the others have none.
+        # It is the mean over N − count directions; what lies beyond N has no variance.
         pca.noise_variance_ *= (number - pca.n_components_) / (dimensions - pca.n_components_)
         return pca
     # It squares the vectors before centring them, so they come centred: an offset would drown small variances.

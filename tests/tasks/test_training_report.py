@@ -22,7 +22,7 @@ from tasks import training_page
 from tasks.evaluation_files import PAIRS
 from tasks.experiment import Experiment, StageRecord
 from tasks.page import Provenance
-from tasks.training_facts import MOST_WRONG, judged_videos, worst_errors
+from tasks.training_facts import MOST_WRONG, scored_videos, worst_errors
 from tests.helpers.lake_rows import EXTRACTION, face, fill, outcome, video
 
 NASTY = "<script>alert('x')</script>"
@@ -96,7 +96,7 @@ def records(videos: list[dict[str, Any]]) -> dict[str, StageRecord]:
 
 
 def page_of(experiment: Experiment, figures: list[Path]) -> str:
-    videos = judged_videos(experiment, record("calibration"))
+    videos = scored_videos(experiment, record("calibration"))
     errors = worst_errors(experiment, EXTRACTION, record("evaluation"), videos)
     provenance = Provenance("0123", datetime(2026, 11, 2, tzinfo=UTC), "abc", "http://127.0.0.1/run", "")
     cautions = [f"beware of {NASTY}"]
@@ -108,7 +108,7 @@ def words(page: str) -> str:
 
 
 def test_the_worst_are_the_most_anomalous_reals_and_the_most_natural_fakes(experiment: Experiment) -> None:
-    videos = judged_videos(experiment, record("calibration"))
+    videos = scored_videos(experiment, record("calibration"))
     assert len(videos) == 12
     errors = worst_errors(experiment, EXTRACTION, record("evaluation"), videos)
     assert [wrong.video["video_key"] for wrong in errors.reals] == [f"d/real/{n}" for n in (6, 5, 4, 3)]
@@ -117,7 +117,7 @@ def test_the_worst_are_the_most_anomalous_reals_and_the_most_natural_fakes(exper
 
 
 def test_their_pairs_are_the_ends_of_the_likelihood_and_show_the_stored_crops(experiment: Experiment) -> None:
-    videos = judged_videos(experiment, record("calibration"))
+    videos = scored_videos(experiment, record("calibration"))
     worst = worst_errors(experiment, EXTRACTION, record("evaluation"), videos).reals[0]
     assert [pair.log_likelihood for pair in worst.least_natural] == [1.0, 2.0, 3.0]
     assert [pair.log_likelihood for pair in worst.most_natural] == [5.0, 4.0]
@@ -131,7 +131,7 @@ def test_their_pairs_are_the_ends_of_the_likelihood_and_show_the_stored_crops(ex
 
 
 def test_a_face_that_is_gone_is_one_clear_error(experiment: Experiment) -> None:
-    videos = judged_videos(experiment, record("calibration"))
+    videos = scored_videos(experiment, record("calibration"))
     with pytest.raises(DataError, match="faces of test pairs are gone"):
         worst_errors(experiment, "another extraction", record("evaluation"), videos)
 

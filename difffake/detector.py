@@ -227,7 +227,7 @@ class Detector:
     ) -> VideoExamination:
         """As `score`, with the faces, embeddings and pairs behind the judgement.
 
-        `on_frame` is called with the frames looked at and the frames in all.
+        `on_frame` is called with the frames read and the frames in all.
         """
         paths = [references] if isinstance(references, str | Path) else list(references)
         if paths and self.settings.features == "embedding":

@@ -95,7 +95,7 @@ def _find_landmarks(frames: npt.NDArray[np.uint8]) -> list[FloatArray | None]:
 
 def _central_landmarks(finder: FaceFinder, rgb: RgbImage) -> FloatArray | None:
     middle = np.array([rgb.shape[1], rgb.shape[0]]) / 2
-    faces = [face.landmarks_px for face in finder.find(rgb) if face.landmark_score >= _LEAST_LANDMARK_SCORE]
+    faces = [face.landmarks_px for face in finder.find([rgb])[0] if face.landmark_score >= _LEAST_LANDMARK_SCORE]
     return min(faces, key=lambda points: float(np.linalg.norm(points.mean(axis=0) - middle)), default=None)
 
 

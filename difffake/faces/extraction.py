@@ -4,7 +4,7 @@ The result depends on the video's content, the configuration and the finder's we
 the process has called ``cv2.setNumThreads(1)``, as workers do at their start; this module does not change that setting.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 from difffake.config import FacesConfig
 from difffake.errors import InputLimitError, TruncatedVideoError, UnreadableVideoError
 from difffake.faces.crops import cut_crop
-from difffake.faces.finder import FaceFinder
+from difffake.faces.finder import FaceFinder, FoundFace
 from difffake.faces.records import Affine, Extraction, ExtractionStatus, FaceRecord, RgbImage, face_id
 from difffake.faces.tracks import Sighting, group_tracks, sight
 from difffake.limits import Deadline, InputLimits
@@ -25,6 +25,10 @@ from difffake.video import Frame, VideoInfo, probe, sample_frames, sample_indice
 
 # Bump when extraction yields other records for the same video, configuration and weights.
 STAGE_VERSION = 1
+
+# Frames looked at together (`DetectorFaceFinder` says why), and the bytes beyond which a large one waits for no more.
+_GROUP_FRAMES = 8
+_GROUP_BYTES = 32 * 2**20
 
 
 def extract_faces(
@@ -47,7 +51,7 @@ def extract_faces(
     - unreadable: not a single frame could be decoded.
     - refused: beyond the limits, if there are any.
 
-    Faces are ordered by frame, then track. `on_frame` is called with the frames looked at and the frames in all.
+    Faces are ordered by frame, then track. `on_frame` is called with the frames read and the frames in all.
     """
     deadline = limits.start() if limits is not None else None
     video: VideoInfo | None = None
@@ -109,14 +113,22 @@ def _look_at_all(
 ) -> tuple[list["_SeenFrame"], str]:
     """What each frame shows, and what was lost of a damaged file, in words."""
     seen: list[_SeenFrame] = []
+    group: list[Frame] = []
+    loss = ""
     try:
         for frame in frames:
-            seen.append(_look(frame, config, finder))
+            group.append(frame)
+            if len(group) == _GROUP_FRAMES or sum(waiting.rgb.nbytes for waiting in group) >= _GROUP_BYTES:
+                seen += _look(group, config, finder)
+                group.clear()
             if deadline is not None:
                 deadline.check()
     except TruncatedVideoError as error:
-        return seen, f"decoded {error.decoded_frames} of {total_frames} frames: the file is cut or damaged"
-    return seen, ""
+        loss = f"decoded {error.decoded_frames} of {total_frames} frames: the file is cut or damaged"
+    seen += _look(group, config, finder)
+    if deadline is not None:
+        deadline.check()
+    return seen, loss
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,13 +148,17 @@ class _SeenFrame:
     cuts: list[_Cut]
 
 
-def _look(frame: Frame, config: FacesConfig, finder: FaceFinder) -> _SeenFrame:
-    cuts = []
-    for face in finder.find(frame.rgb):
-        crop, crop_to_frame = cut_crop(frame.rgb, face.landmarks_px, config)
-        jpeg = encode_crop(crop, config.jpeg_quality)
-        cuts.append(_Cut(sight(frame.rgb, face), jpeg, crop_to_frame, sharpness(crop)))
-    return _SeenFrame(frame.index, frame.time_s, cuts)
+def _look(frames: Sequence[Frame], config: FacesConfig, finder: FaceFinder) -> list[_SeenFrame]:
+    found = finder.find([frame.rgb for frame in frames])
+    return [
+        _SeenFrame(frame.index, frame.time_s, [_cut(frame.rgb, face, config) for face in faces])
+        for frame, faces in zip(frames, found, strict=True)
+    ]
+
+
+def _cut(rgb: RgbImage, face: FoundFace, config: FacesConfig) -> _Cut:
+    crop, crop_to_frame = cut_crop(rgb, face.landmarks_px, config)
+    return _Cut(sight(rgb, face), encode_crop(crop, config.jpeg_quality), crop_to_frame, sharpness(crop))
 
 
 def _records(seen: list[_SeenFrame], video_sha256: str, extraction_fingerprint: str) -> tuple[FaceRecord, ...]:

@@ -1,12 +1,12 @@
-"""Faces of one picture: a detector's boxes, each with 68 landmarks."""
+"""Faces of pictures: a detector's boxes, each with 68 landmarks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from difffake.config import FacesConfig
 from difffake.faces.blazeface import BlazeFaceDetector
-from difffake.faces.detection import FaceDetector
+from difffake.faces.detection import Detection, FaceDetector
 from difffake.faces.landmarks import FaceMeshLandmarker
 from difffake.faces.records import FloatArray, RgbImage
 from difffake.faces.retinaface import RetinaFaceDetector
@@ -33,26 +33,34 @@ class FoundFace:
 
 
 class FaceFinder(Protocol):
-    """Finds the faces of a picture with their landmarks."""
+    """Finds the faces of pictures with their landmarks."""
 
-    def find(self, rgb: RgbImage) -> list[FoundFace]:
-        """All faces of an (H, W, 3) uint8 picture, by descending detector score."""
+    def find(self, pictures: Sequence[RgbImage]) -> list[list[FoundFace]]:
+        """All faces of each (H, W, 3) uint8 picture, by descending detector score."""
 
     def fingerprint_parts(self) -> dict[str, str]:
         """Name → sha256 of every network whose weights decide the result."""
 
 
 class DetectorFaceFinder:
-    """Any detector followed by FaceMesh, which also rejects what the detector mistook for a face."""
+    """Any detector followed by FaceMesh, which also rejects what the detector mistook for a face.
+
+    Of several pictures a network sees all before the next one does: it does so out of the processor's caches, from
+    which decoding, or the other network, would have driven its weights.
+    """
 
     def __init__(self, detector: FaceDetector, landmarker: FaceMeshLandmarker) -> None:
         self._detector = detector
         self._landmarker = landmarker
 
-    def find(self, rgb: RgbImage) -> list[FoundFace]:
-        """All faces of an (H, W, 3) uint8 picture, by descending detector score."""
+    def find(self, pictures: Sequence[RgbImage]) -> list[list[FoundFace]]:
+        """All faces of each (H, W, 3) uint8 picture, by descending detector score."""
+        detected = [self._detector.detect(rgb) for rgb in pictures]
+        return [self._confirmed(rgb, detections) for rgb, detections in zip(pictures, detected, strict=True)]
+
+    def _confirmed(self, rgb: RgbImage, detections: Sequence[Detection]) -> list[FoundFace]:
         found = []
-        for detection in self._detector.detect(rgb):
+        for detection in detections:
             landmarks_px, landmark_score = self._landmarker.locate(rgb, detection)
             if landmark_score >= _MIN_LANDMARK_SCORE:
                 found.append(FoundFace(detection.bbox_xyxy_px, detection.score, landmarks_px, landmark_score))

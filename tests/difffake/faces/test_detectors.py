@@ -165,19 +165,32 @@ def test_mirrored_landmarks_swap_sides(
 
 def test_the_finder_joins_both(photo: RgbImage) -> None:
     finder = build_face_finder(FacesConfig(detector="blazeface"))
-    (face,) = finder.find(photo)
+    ((face,),) = finder.find([photo])
     np.testing.assert_allclose(key_points(face.landmarks_px), [RIGHT_PUPIL, LEFT_PUPIL, NOSE, LIPS], atol=4)
     assert iou(face.bbox_xyxy_px, face_box(face.landmarks_px).astype(np.float32)[np.newaxis])[0] > 0.6
     assert face.landmark_score > 0.99
-    again = build_face_finder(FacesConfig(detector="blazeface")).find(photo)[0]
+    again = build_face_finder(FacesConfig(detector="blazeface")).find([photo])[0][0]
     np.testing.assert_array_equal(again.landmarks_px, face.landmarks_px)
+
+
+def test_of_several_pictures_each_has_its_own_faces(photo: RgbImage) -> None:
+    finder = build_face_finder(FacesConfig(detector="blazeface"))
+    grey, mirrored = np.full((64, 64, 3), 127, dtype=np.uint8), np.ascontiguousarray(photo[:, ::-1])
+    pictures = [photo, grey, np.concatenate([photo, mirrored], axis=1), mirrored]
+    together = finder.find(pictures)
+    assert [len(faces) for faces in together] == [1, 0, 2, 1]
+    for picture, faces in zip(pictures, together, strict=True):
+        for face, alone in zip(faces, finder.find([picture])[0], strict=True):
+            np.testing.assert_array_equal(face.landmarks_px, alone.landmarks_px)
+            np.testing.assert_array_equal(face.bbox_xyxy_px, alone.bbox_xyxy_px)
+    assert finder.find([]) == []
 
 
 def test_what_the_landmark_network_does_not_believe_is_no_face() -> None:
     nonsense = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
     config = FacesConfig(detector="blazeface", detector_min_score=0.0)
     assert len(BlazeFaceDetector(min_score=0.0).detect(nonsense)) > 0
-    assert build_face_finder(config).find(nonsense) == []
+    assert build_face_finder(config).find([nonsense]) == [[]]
 
 
 def test_fingerprints_name_both_networks_and_their_content() -> None:

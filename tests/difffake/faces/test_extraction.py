@@ -1,5 +1,6 @@
 """Extraction from a real clip and from clips made of a real photo."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import av
@@ -10,7 +11,7 @@ import pytest
 from difffake.config import FacesConfig
 from difffake.faces.crops import cut_crop, frame_to_crop
 from difffake.faces.extraction import encode_crop, extract_faces, sharpness
-from difffake.faces.finder import FaceFinder, build_face_finder
+from difffake.faces.finder import FaceFinder, FoundFace, build_face_finder
 from difffake.faces.records import Extraction, RgbImage
 from difffake.video import read_frames
 from difffake.video_writing import write_video
@@ -114,6 +115,37 @@ def test_sharpness_falls_with_blur_and_is_zero_on_a_flat_crop() -> None:
     blurred = np.asarray(cv2.GaussianBlur(crop, (9, 9), 3), dtype=np.uint8)
     assert sharpness(crop) > 5 * sharpness(blurred) > 0
     assert sharpness(np.full((32, 32, 3), 77, dtype=np.uint8)) == 0
+
+
+class CountingFinder:
+    """Tells how many pictures it was given at once."""
+
+    def __init__(self) -> None:
+        self.pictures: list[int] = []
+
+    def find(self, pictures: Sequence[RgbImage]) -> list[list[FoundFace]]:
+        self.pictures.append(len(pictures))
+        return [[] for _ in pictures]
+
+    def fingerprint_parts(self) -> dict[str, str]:
+        return {}
+
+
+@pytest.mark.parametrize(("size_px", "together"), [((64, 48), [8, 8, 4]), ((1920, 1080), [6, 6, 6, 2])])
+def test_as_many_frames_wait_for_the_networks_as_memory_has_room_for(
+    tmp_path: Path, size_px: tuple[int, int], together: list[int]
+) -> None:
+    frame = np.zeros((size_px[1], size_px[0], 3), dtype=np.uint8)
+    write_video(tmp_path / "v.mp4", [frame] * 20, 25, 40)
+    finder = CountingFinder()
+    config = FacesConfig(detector="blazeface", frames_per_video=20)
+    progress: list[tuple[int, int]] = []
+    outcome = extract_faces(
+        tmp_path / "v.mp4", SHA256, "f", config, finder, on_frame=lambda *seen: progress.append(seen)
+    )
+    assert outcome.frames_sampled == 20
+    assert finder.pictures == together
+    assert progress == [(number, 20) for number in range(1, 21)]
 
 
 def test_no_face(tmp_path: Path, finder: FaceFinder) -> None:

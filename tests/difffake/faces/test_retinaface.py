@@ -88,7 +88,7 @@ def test_the_finder_of_the_configuration_uses_the_file_and_the_bound(weights: Pa
     config = FacesConfig(detector_weights=weights, detector_weights_sha256=sha256(weights), detector_min_score=1.0)
     finder = build_face_finder(config)
     assert finder.fingerprint_parts()["retinaface"] == sha256(weights)
-    assert finder.find(picture) == []
+    assert finder.find([picture]) == [[]]
 
 
 def test_a_zip_with_one_weights_file_inside(weights: Path, tmp_path: Path) -> None:

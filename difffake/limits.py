@@ -20,7 +20,7 @@ class InputLimits(Section):
     max_megapixels: float | None = Field(36, gt=0, description="Of a frame or photo, in 10⁶; 8K has 33.2.")
     max_frames: int | None = Field(216_000, ge=1, description="Frames of a video; an hour at 60 a second.")
     timeout_s: float | None = Field(
-        900, gt=0, description="Work on one input, in seconds; looked at between frames, of which some may exceed it."
+        900, gt=0, description="Work on one input, in seconds; looked at between groups of up to eight frames."
     )
 
     @classmethod

@@ -26,7 +26,7 @@ from difffake.video import Frame, VideoInfo, probe, sample_frames, sample_indice
 # Bump when extraction yields other records for the same video, configuration and weights.
 STAGE_VERSION = 1
 
-# Frames looked at together (`DetectorFaceFinder` says why), and the bytes beyond which a large one waits for no more.
+# Frames looked at together (`DetectorFaceFinder` says why): so many, or fewer once they hold so many bytes.
 _GROUP_FRAMES = 8
 _GROUP_BYTES = 32 * 2**20
 

@@ -204,18 +204,34 @@ def main() -> None:
     """Entry point: an error a user can mend is one message and exit code 1."""
     # A polite end stops the servers this command started; only SIGKILL leaves them, for the next run to take over.
     signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(EXIT_TERMINATED))
+    is_interrupted = False
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        nonlocal is_interrupted
+        is_interrupted = True
+        raise KeyboardInterrupt
+
+    # A shell without job control starts what ends in & deaf to Ctrl-C.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
     code: int | str | None = EXIT_DONE
     try:
         app()
-    except (DiffFakeError, OSError) as error:
-        console.print(f"[bold red]error[/bold red] {type(error).__name__}:", end=" ")
-        console.print(str(error), markup=False)
-        code = EXIT_NOT_DONE
     except SystemExit as ended:
-        code = ended.code
         # What typer makes of Ctrl-C.
-        if code == EXIT_INTERRUPTED:
-            console.print("interrupted; the same command goes on where this one stopped")
+        code = ended.code
+    except Exception as error:
+        # Compiled code that calls back makes an error of its own of Ctrl-C.
+        if is_interrupted:
+            code = EXIT_INTERRUPTED
+        elif isinstance(error, DiffFakeError | OSError):
+            console.print(f"[bold red]error[/bold red] {type(error).__name__}:", end=" ")
+            console.print(str(error), markup=False)
+            code = EXIT_NOT_DONE
+        else:
+            raise
+    if code == EXIT_INTERRUPTED:
+        console.print("interrupted; the same command goes on where this one stopped")
     _leave(code)
 
 

@@ -32,7 +32,6 @@ from tasks.tracking import (
     ensure_experiment,
     failing_run,
     flow_tags,
-    log_datasets,
     run_url,
 )
 
@@ -234,7 +233,7 @@ def _log_inputs(client: MlflowClient, refresh: _Refresh, run_id: str) -> None:
         digest = refresh.records["faces"].digest if table is TableName.FACES else f"v{delta_version}"
         dataset = Dataset(f"{refresh.names}/{table.value}", digest, "delta_table", place)
         inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", "data report")]))
-    log_datasets(client, run_id, inputs)
+    client.log_inputs(run_id, inputs)
 
 
 def _built(refresh: _Refresh, run: Run, *, is_reused: bool) -> BuiltReport:

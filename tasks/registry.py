@@ -50,7 +50,6 @@ from tasks.tracking import (
     connect,
     evaluation_metrics,
     flatten,
-    log_datasets,
     log_in_batches,
     take_up_run,
 )
@@ -227,7 +226,7 @@ def log_inputs(client: MlflowClient, experiment: Experiment, run_id: str, record
         digest = digests.get(table.value, f"v{delta_version}")
         dataset = Dataset(f"{'+'.join(experiment.names)}/{table.value}", digest, "delta_table", place)
         inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", "training")]))
-    log_datasets(client, run_id, inputs)
+    client.log_inputs(run_id, inputs)
 
 
 def _close_unneeded(client: MlflowClient, run_id: str, known: ModelVersion) -> None:

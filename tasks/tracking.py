@@ -3,7 +3,7 @@
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import DatasetInput, LifecycleStage, Metric, Param, RunStatus
+from mlflow.entities import LifecycleStage, Metric, Param, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH
 from prefect.runtime import flow_run
@@ -32,12 +32,43 @@ _ROW_METRICS = (
     "n_real", "n_fake", "auc_low", "auc_high",
 )  # fmt: skip
 _NOT_IN_A_METRIC_NAME = re.compile(r"[^\w :-]")
+# What SQLite and PostgreSQL say where a row is there already.
+_SIGNS_OF_A_RACE = ("IntegrityError", "UniqueViolation")
+
+
+class _Client(MlflowClient):
+    """A client that may write what another process writes in the same moment, to the same run.
+
+    MLflow's store looks whether a row is there and inserts it if not; where two do so at once, one is refused. Its
+    second try finds the row.
+    """
+
+    def set_tag(self, *what: Any, **more: Any) -> Any:
+        return _write(lambda: super(_Client, self).set_tag(*what, **more))
+
+    def set_model_version_tag(self, *what: Any, **more: Any) -> Any:
+        return _write(lambda: super(_Client, self).set_model_version_tag(*what, **more))
+
+    def log_batch(self, *what: Any, **more: Any) -> Any:
+        return _write(lambda: super(_Client, self).log_batch(*what, **more))
+
+    def log_inputs(self, *what: Any, **more: Any) -> Any:
+        return _write(lambda: super(_Client, self).log_inputs(*what, **more))
+
+
+def _write(write: Callable[[], Any]) -> Any:
+    try:
+        return write()
+    except MlflowException as error:
+        if not any(sign in str(error) for sign in _SIGNS_OF_A_RACE):
+            raise
+        return write()
 
 
 def connect(experiment: Experiment) -> MlflowClient:
     """A client of the work folder's tracking store, which is made if need be."""
     use_store(experiment.home.mlflow_uri)
-    return MlflowClient()
+    return _Client()
 
 
 def client_of(home: Home) -> MlflowClient:
@@ -49,7 +80,7 @@ def client_of(home: Home) -> MlflowClient:
     if not has_registry(home):
         raise ArtefactError(f"there is no registry in {home.root} yet: `difffake run` or `difffake demo` makes one")
     use_store(home.mlflow_uri)
-    return MlflowClient()
+    return _Client()
 
 
 def has_registry(home: Home) -> bool:
@@ -148,16 +179,6 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in content.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
-
-
-def log_datasets(client: MlflowClient, run_id: str, inputs: list[DatasetInput]) -> None:
-    """Log what a run read; another process may store the same dataset in the same moment: the second try finds it."""
-    try:
-        client.log_inputs(run_id, inputs)
-    except MlflowException as error:
-        if not any(sign in str(error) for sign in ("IntegrityError", "UniqueViolation")):
-            raise
-        client.log_inputs(run_id, inputs)
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from flows.config_reference import markdown
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from flows.cli import main; main()", *arguments]
+def call(*arguments: str, code: str = "from flows.cli import main; main()") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -81,6 +81,29 @@ def test_wrong_usage_exits_with_two(arguments: tuple[str, ...]) -> None:
     run = call(*arguments)
     assert run.returncode == 2
     assert "Traceback" not in run.stderr
+
+
+def test_ctrl_c_in_compiled_code_that_makes_an_error_of_its_own_of_it_is_ctrl_c() -> None:
+    code = """
+import signal, time
+from pydantic import BaseModel, model_serializer
+from flows.cli import app, main
+
+class Settings(BaseModel):
+    @model_serializer
+    def write(self) -> str:
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(60)
+
+@app.command()
+def slow():
+    Settings().model_dump()
+
+main()
+"""
+    done = call("slow", code=code)
+    assert done.returncode == 130, done.stderr
+    assert done.stderr == "interrupted; the same command goes on where this one stopped\n"
 
 
 def test_help_loads_none_of_the_heavy_libraries() -> None:

@@ -438,7 +438,9 @@ def served(home: Path, environment: dict[str, str]) -> Iterator[Callable[[list[d
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/difffake@champion", "-p", str(port),
                "--env-manager", "local"]  # fmt: skip
-    store = {"MLFLOW_TRACKING_URI": Home(home).mlflow_uri}
+    # It starts its server by name.
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    store = {"MLFLOW_TRACKING_URI": Home(home).mlflow_uri, "PATH": programs}
     log = (home / "logs" / f"serve-{port}.log").open("wb")
     server = subprocess.Popen(
         command, env=os.environ | store | environment, stdout=log, stderr=log, start_new_session=True

@@ -332,13 +332,13 @@ def test_a_video_replaced_while_it_waits_is_left_for_the_next_refresh(
     )
     lake = Home(home).lake
     deadline = time.monotonic() + 120
-    while not list((home / "lake" / "videos").glob("*.parquet")):
+    while not (lake.has(TableName.VIDEOS) and (videos := rows(lake, TableName.VIDEOS))):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     # All files are scanned by now; one is replaced before, or while, its turn comes.
-    contents = {row["name"]: row["sha256"] for row in rows(lake, TableName.VIDEOS)}
+    contents = {row["name"]: row["sha256"] for row in videos}
     last = max(contents, key=lambda name: contents[name])
-    replaced = next(row for row in rows(lake, TableName.VIDEOS) if row["sha256"] == contents[last])
+    replaced = next(row for row in videos if row["sha256"] == contents[last])
     victim = folder / f"{replaced['video_key'].removeprefix('own/')}.mp4"
     whole = victim.read_bytes()
     face_clip(victim, 99)

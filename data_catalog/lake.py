@@ -36,10 +36,13 @@ _UNUSABLE_CHARACTERS = frozenset("%[]")
 _WRITER = "difffake"
 _MOST_ATTEMPTS = 60
 _LONGEST_WAIT_S = 1.0
+_MOST_KEPT_BYTES = 64 * 2**20
 _STORE_ANSWER = re.compile(r"<Code>(?P<code>[^<]*)</Code>\s*<Message>(?P<message>[^<]*)</Message>")
 _SCHEMA_NOTE = re.compile(r"\(schema (\d+)\)$")
 
 _Result = TypeVar("_Result")
+_kept_answers: dict[str, tuple[object, pa.Table]] = {}
+"""What a query that is asked often answered last, and to what question."""
 
 
 class Lake:
@@ -173,19 +176,40 @@ class Lake:
         return self.commit(TABLES[table], attempt)
 
     def query(
-        self, name: str, parameters: Mapping[str, Any] | None = None, relations: Mapping[str, pa.Table] | None = None
+        self,
+        name: str,
+        parameters: Mapping[str, Any] | None = None,
+        relations: Mapping[str, pa.Table] | None = None,
+        *,
+        is_asked_often: bool = False,
     ) -> pa.Table:
-        """Run `sql/<name>.sql` over the lake's tables and the given in-memory relations."""
+        """Run `sql/<name>.sql` over the lake's tables and the given in-memory relations.
+
+        Args:
+            name: of the file.
+            parameters: the values of its `$name`s.
+            relations: by the names it reads them by.
+            is_asked_often: keep the answer, unless it is large, and give it again where the same is asked of tables
+                that are as they were.
+        """
         text = (files("data_catalog") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
-        relations = dict(relations or {})
+        parameters, relations = dict(parameters or {}), dict(relations or {})
+        mentioned = set(re.findall(r"\w+", text)) - relations.keys()
+        opened = {table: self.open(table) for table in TABLES if table.value in mentioned}
+        # A table that was made anew has the versions of the old one, and another id.
+        states = {table: (one.metadata().id, one.version()) for table, one in opened.items()}
+        question = (self.folder.uri, parameters, relations, states)
+        if is_asked_often and (kept := _kept_answers.get(name)) is not None and kept[0] == question:
+            return kept[1]
         with connected(self.folder.uri) as connection:
             for relation, rows in relations.items():
                 connection.register(relation, rows)
-            mentioned = set(re.findall(r"\w+", text))
-            for table, spec in TABLES.items():
-                if table.value in mentioned and table.value not in relations:
-                    self._show(connection, spec)
-            return connection.sql(text, params=dict(parameters or {})).to_arrow_table()
+            for table, one in opened.items():
+                self._show(connection, TABLES[table], one)
+            answer = connection.sql(text, params=parameters).to_arrow_table()
+        if is_asked_often and answer.nbytes <= _MOST_KEPT_BYTES:
+            _kept_answers[name] = question, answer
+        return answer
 
     def ask(self, text: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Answer a user's query over all tables: column names and rows. Nothing can be written or read beside them.

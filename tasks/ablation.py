@@ -23,6 +23,7 @@ from data_catalog.fingerprints import fingerprint
 from difffake.ablation import BASE, Ablation, PlannedRun, show_differences, stage_keys
 from difffake.evaluation.comparison import ComparisonRow, RunResult, ScoreResult, compare
 from difffake.evaluation.comparison_figure import comparison_figure
+from difffake.evaluation.plot_style import png
 from tasks import evaluation
 from tasks.experiment import Experiment, StageRecord
 from tasks.headline import headline
@@ -137,7 +138,7 @@ def publish_comparison(
     (folder / TABLE).write_text(_csv(table), encoding="utf-8")
     (folder / RUNS).write_text(_csv(_runs_table(results)), encoding="utf-8")
     confidence = experiment.config.evaluation.confidence
-    comparison_figure(rows, results, BASE, confidence, SEEN_NOTE).savefig(folder / FIGURE, dpi=150)
+    (folder / FIGURE).write_bytes(png(comparison_figure(rows, results, BASE, confidence, SEEN_NOTE)))
     files = tuple(folder / name for name in (TABLE, RUNS, FIGURE))
     report = ComparisonReport(rows, tuple(results), files, run_url(experiment, parent_id))
     _log_comparison(experiment, parent_id, report, table)

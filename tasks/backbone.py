@@ -18,6 +18,7 @@ from difffake.backbone.device import resolve_device
 from difffake.backbone.training import STAGE_VERSION, check_backbone, store_untrained, train_backbone
 from difffake.backbone.training_folder import EpochRecord, diverged_marker
 from difffake.evaluation.figures import training_curves_figure
+from difffake.evaluation.plot_style import png
 from difffake.pseudofakes.recipe import STAGE_VERSION as PSEUDO_FAKES_VERSION
 from tasks.cluster import batch_makers
 from tasks.experiment import Experiment, StageRecord, digest_faces, made, of_role, progress, reused, stage_task
@@ -81,7 +82,7 @@ def train(experiment: Experiment, extraction: str, validation_set: StageRecord, 
         for rank, kept in enumerate(outcome.kept_weights):
             copyfile(kept, folder / (WEIGHTS if rank == 0 else f"runner_up_{rank}.safetensors"))
         digest = digest_file(folder / WEIGHTS)[:DIGEST_HEX_LENGTH]
-        training_curves_figure(history).savefig(folder / CURVES, dpi=150)
+        (folder / CURVES).write_bytes(png(training_curves_figure(history)))
         artefact = store.publish(folder, STAGE, name, facts, digest)
     rmtree(work, ignore_errors=True)
     return made(STAGE, name, artefact, _summary(facts))

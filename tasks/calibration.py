@@ -16,6 +16,7 @@ from difffake.differential.calibration import Calibration, fit_calibration
 from difffake.differential.conditions import ConditionName, Conditions, measure_faces, measure_video
 from difffake.errors import CalibrationError
 from difffake.evaluation.figures import calibration_figure
+from difffake.evaluation.plot_style import png
 from difffake.scores import SCORE_NAMES, VideoScore
 from tasks.backbone import weights_path
 from tasks.density import STAGE as DENSITY_STAGE
@@ -74,7 +75,7 @@ def calibrate(
     facts = _facts(experiment, outcomes, calibrations[settings.verdict])
     with store.staging(STAGE, name) as folder:
         detector.save(folder, weights, store.require(DENSITY_STAGE, fitted.fingerprint).path(DENSITY))
-        calibration_figure(calibrations[settings.verdict], []).savefig(folder / FIGURE, dpi=150)
+        (folder / FIGURE).write_bytes(png(calibration_figure(calibrations[settings.verdict], [])))
         scores = {score_name: made_of.to_json() for score_name, made_of in calibrations.items()}
         content = fingerprint(
             STAGE, versions, None, inputs | {"calibration": scores, "conditions": conditions.to_json()}

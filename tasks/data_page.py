@@ -8,9 +8,10 @@ from typing import Any
 
 from data_catalog.schemas import TableName
 from difffake.evaluation.data_figures import REMOVED, distributions_figure, face_sheet, percent, status_figure
+from difffake.evaluation.plot_style import png
 from tasks.data_facts import MOST_LISTED, DataFacts, Row
 from tasks.experiment import Experiment, StageRecord
-from tasks.page import Listing, Provenance, Table, Tile, inline, png, render, utc
+from tasks.page import Listing, Provenance, Table, Tile, inline, render, utc
 
 STATUSES = {
     "ok": "faces found and kept",

@@ -28,6 +28,7 @@ from difffake.differential.diagnostics import (
 )
 from difffake.differential.drift import HELD_OUT, QUANTILES, DriftRow, RealScores, Scores, drift_warnings, score_drift
 from difffake.evaluation.diagnostics_figure import diagnostics_figure
+from difffake.evaluation.plot_style import png
 from difffake.randomness import derive_rng
 from tasks.density import STAGE as DENSITY_STAGE
 from tasks.experiment import ROLES, Experiment, StageRecord, made, progress, reused, stage_task
@@ -77,7 +78,7 @@ def examine(
         figure = diagnostics_figure(
             grid, facts["convergence"], facts["weights"], drift, config.density.fit_on, facts["held_out"]
         )
-        figure.savefig(folder / FIGURE, dpi=150)
+        (folder / FIGURE).write_bytes(png(figure))
         artefact = store.publish(folder, STAGE, name, facts)
     return made(STAGE, name, artefact, _summary(facts))
 

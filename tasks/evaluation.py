@@ -12,6 +12,7 @@ from difffake.detector import Detector
 from difffake.evaluation.false_positive_figure import false_positive_figure
 from difffake.evaluation.figures import calibration_figure
 from difffake.evaluation.groups import group_videos
+from difffake.evaluation.plot_style import png
 from difffake.evaluation.results import DIFFERENTIAL, FAKE_PROBABILITY, OVERALL, SampleScores
 from difffake.evaluation.score_figures import auc_figure, roc_figure, score_histogram_figure
 from difffake.evaluation.table import STAGE_VERSION, evaluate_videos
@@ -67,7 +68,7 @@ def evaluate(
         examples = _examples(videos, outcomes)
         if loaded.calibration is not None:
             marked = [(example["video_key"], example["score"]) for example in examples]
-            calibration_figure(loaded.calibration, marked).savefig(folder / EXAMPLES, dpi=150)
+            (folder / EXAMPLES).write_bytes(png(calibration_figure(loaded.calibration, marked)))
         facts = {"groups": groups, "examples": examples, "videos": len(videos), "protocol": protocol}
         artefact = store.publish(folder, STAGE, name, facts)
     return made(STAGE, name, artefact, _summary(facts))
@@ -129,15 +130,15 @@ def _measure(
     write_table(table, folder / TABLE)
     write_samples(examined, folder)
     groups = group_videos(results, learnt_from)
-    roc_figure(groups, table, config, seed).savefig(folder / ROC, dpi=150)
-    auc_figure(table, config).savefig(folder / AUCS, dpi=150)
+    (folder / ROC).write_bytes(png(roc_figure(groups, table, config, seed)))
+    (folder / AUCS).write_bytes(png(auc_figure(table, config)))
     if detector.calibration is not None:
         p_values = _p_values_of_reals(videos, outcomes)
         stated = detector.calibration.stated_false_positive_rate
-        false_positive_figure(p_values, stated, config.confidence).savefig(folder / FALSE_POSITIVES, dpi=150)
+        (folder / FALSE_POSITIVES).write_bytes(png(false_positive_figure(p_values, stated, config.confidence)))
     for number, group in enumerate(group for group in groups if group.name == OVERALL):
         name = HISTOGRAM if number == 0 else f"scores_{group.domain.name.replace('/', '_')}.png"
-        score_histogram_figure(group, names, thresholds).savefig(folder / name, dpi=150)
+        (folder / name).write_bytes(png(score_histogram_figure(group, names, thresholds)))
     return [row.to_dict() for row in table]
 
 

@@ -77,7 +77,10 @@ class Experiment:
         ]
         schema = pa.schema([(name, pa.string()) for name in ("dataset", "role", "split")])
         return self.lake.query(
-            "assign_roles", parameters, {"dataset_roles": pa.Table.from_pylist(wanted, schema=schema)}
+            "assign_roles",
+            parameters,
+            {"dataset_roles": pa.Table.from_pylist(wanted, schema=schema)},
+            is_asked_often=True,
         )
 
     def usable_faces(self, extraction: str) -> pa.Table:
@@ -87,7 +90,7 @@ class Experiment:
             "min_track_share": self.config.pairs.min_track_share,
             "min_faces": self.config.faces.min_faces,
         }
-        return self.lake.query("usable_faces", parameters, {"roles": self.roles()})
+        return self.lake.query("usable_faces", parameters, {"roles": self.roles()}, is_asked_often=True)
 
 
 def stage_task(stage: str) -> Callable[[Callable[..., StageRecord]], Callable[..., State[StageRecord]]]:

@@ -1,14 +1,12 @@
 """What the pages of reports share: tables, headline numbers, provenance, and how all of it becomes one HTML file."""
 
 import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib.figure import Figure
 
 _OPEN_UP_TO = 20
 _HEAD_CHARACTERS = 2000
@@ -72,13 +70,6 @@ def render(template: str, **content: object) -> str:
     )
     environment.filters |= {"cell": cell, "utc": utc}
     return environment.get_template(template).render(content)
-
-
-def png(figure: Figure, dpi: float | None = None) -> bytes:
-    """The figure as a PNG file."""
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=dpi or "figure")
-    return picture.getvalue()
 
 
 def inline(picture: bytes) -> str:

@@ -11,6 +11,7 @@ from data_catalog.schemas import TABLES, TableName
 from difffake.backbone.images import decode_crop
 from difffake.backbone.validation import ValidationSet, draw_validation_set
 from difffake.errors import DataError, DegenerateMaskError
+from difffake.evaluation.plot_style import png
 from difffake.faces.records import FaceSet
 from difffake.pseudofakes.contact_sheet import one_of_each_kind, pseudo_fake_sheet
 from difffake.pseudofakes.recipe import STAGE_VERSION, PseudoFakeRecipe
@@ -20,6 +21,7 @@ from tasks.experiment import Experiment, StageRecord, digest_faces, made, of_rol
 STAGE = "pseudo_fakes"
 SHEET = "pseudo_fakes.png"
 _SHEET_TRIES = 20
+_SHEET_DPI = 130
 
 
 @stage_task(STAGE)
@@ -57,9 +59,8 @@ def draw_pseudo_fakes(experiment: Experiment, extraction: str) -> StageRecord:
     experiment.lake.delete(TableName.PSEUDO_FAKES, {"pseudo_fake_set": [name]})
     experiment.lake.append_missing(TableName.PSEUDO_FAKES, rows)
     with store.staging(STAGE, name) as folder:
-        _sheet(experiment, read_face_set(experiment.lake, train.slice(0, _SHEET_TRIES))).savefig(
-            folder / SHEET, dpi=130
-        )
+        sheet = _sheet(experiment, read_face_set(experiment.lake, train.slice(0, _SHEET_TRIES)))
+        (folder / SHEET).write_bytes(png(sheet, _SHEET_DPI))
         facts = {"pseudo_fakes": rows.num_rows, "videos": len(set(available.video_keys))}
         digest = digest_names(f"{row['video_key']} {row['face_id']} {row['recipe']}" for row in rows.to_pylist())
         artefact = store.publish(folder, STAGE, name, facts, digest)

@@ -13,6 +13,7 @@ from difffake import detector as detector_module
 from difffake.backbone.device import resolve_device
 from difffake.config import ExperimentConfig, RobustnessConfig
 from difffake.detector import Detector
+from difffake.evaluation.plot_style import png
 from difffake.evaluation.results import VideoResult
 from difffake.evaluation.robustness import CLEAN, STAGE_VERSION, Resampling, evaluate_robustness
 from difffake.evaluation.robustness_figure import robustness_figure
@@ -66,7 +67,8 @@ def measure_robustness(
         write_table(table, folder / TABLE)
         for number, domain in enumerate(dict.fromkeys(row.domain for row in table)):
             figure = robustness_figure([row for row in table if row.domain == domain], config.evaluation.confidence)
-            figure.savefig(folder / (FIGURE if number == 0 else f"robustness_{domain.replace('/', '_')}.png"))
+            place = folder / (FIGURE if number == 0 else f"robustness_{domain.replace('/', '_')}.png")
+            place.write_bytes(png(figure))
         artefact = store.publish(folder, STAGE, name, facts)
     return made(STAGE, name, artefact, _summary(facts))
 

@@ -15,13 +15,13 @@ from difffake.backbone.images import decode_crop
 from difffake.detector import Detector, Device
 from difffake.evaluation.figures import calibration_figure
 from difffake.evaluation.pair_pictures import pair_picture
-from difffake.evaluation.plot_style import number
+from difffake.evaluation.plot_style import number, png
 from difffake.evaluation.timeline_figure import Track, timeline_figure
 from difffake.evidence import evidence_map, overlay
 from difffake.faces.records import FaceRecord, RgbImage
 from difffake.judgement import Judgement, PersonExamination, VideoExamination, verdict_of
 from difffake.locations import MANIFEST
-from tasks.page import Provenance, Table, Tile, inline, png, render, write_whole
+from tasks.page import Provenance, Table, Tile, inline, render, write_whole
 from tasks.tracking import commit
 
 _PACKAGES = ("difffake", "torch", "timm", "scikit-learn")

@@ -1,11 +1,14 @@
 """One look for every figure: drawn without pyplot or a display, readable without colour vision."""
 
+import io
 from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 DPI = 150
 INK, FAINT = "#222222", "#8c8c8c"
@@ -32,6 +35,25 @@ def new_figure(width_in: float, height_in: float) -> Figure:
     figure = Figure(figsize=(width_in, height_in), dpi=DPI)
     figure.set_layout_engine("constrained", w_pad=0.14, h_pad=0.12)
     return figure
+
+
+def png(figure: Figure, dpi: float = DPI) -> bytes:
+    """The figure as a PNG file, with the pixels `Figure.savefig` gives.
+
+    It is laid out and drawn once; `savefig` draws everything twice, and packs it so tightly that this takes as long
+    as drawing it once, for an eighth of the bytes.
+    """
+    figure.set_dpi(dpi)
+    canvas, engine = FigureCanvasAgg(figure), figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+    figure.set_layout_engine("none")
+    canvas.draw()  # type: ignore[no-untyped-call]
+    figure.set_layout_engine(engine)
+    picture = io.BytesIO()
+    drawn = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    Image.fromarray(drawn).save(picture, "png", compress_level=1, dpi=(dpi, dpi))
+    return picture.getvalue()
 
 
 def dress(axes: Axes, title: str, x_label: str, y_label: str, title_gap_pt: float = 10.0) -> None:

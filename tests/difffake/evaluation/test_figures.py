@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from difffake.differential.calibration import fit_calibration
 from difffake.evaluation.figures import (
     calibration_figure,
     training_curves_figure,
 )
-from difffake.evaluation.plot_style import number, score_limits
+from difffake.evaluation.plot_style import new_figure, number, png, score_limits
 
 
 def _render(figure: Figure) -> Axes:
@@ -28,6 +29,27 @@ def _texts(axes: Axes) -> str:
     legend = axes.get_legend()
     shown = [*axes.texts, *axes.get_yticklabels(), *(legend.get_texts() if legend else [])]
     return "\n".join(text.get_text() for text in shown)
+
+
+@pytest.mark.parametrize("is_laid_out", [True, False])
+def test_a_picture_has_the_pixels_of_savefig(is_laid_out: bool) -> None:
+    def drawn() -> Figure:
+        figure = new_figure(4, 3)
+        if not is_laid_out:
+            figure.set_layout_engine("none")
+        axes = figure.subplots(1, 2)
+        axes[0].plot([1, 2], [3, 1], label="a curve")
+        axes[0].legend()
+        axes[1].imshow(np.arange(16).reshape(4, 4))
+        axes[1].set_title("one\ntwo\nthree")
+        figure.colorbar(axes[1].images[0], ax=axes[1])
+        return figure
+
+    for dpi in (150, 80):
+        saved = io.BytesIO()
+        drawn().savefig(saved, format="png", dpi=dpi)
+        expected = np.asarray(Image.open(saved))
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(png(drawn(), dpi)))), expected)
 
 
 def test_limits_by_hand() -> None:

@@ -46,7 +46,7 @@ TINY = {
         "model": "tf_efficientnet_lite0",
         "pretrained": "wheel",
         "normalisation": "pretrained",
-        "input_size_px": 64,
+        "input_size_px": 32,
         "epochs": 3,
         "faces_per_video_per_epoch": 4,
         "batch_pairs": 8,

@@ -99,6 +99,8 @@ class Settings(BaseModel):
 def slow():
     Settings().model_dump()
 
+# A shell without job control starts what ends in & deaf to it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 main()
 """
     done = call("slow", code=code)

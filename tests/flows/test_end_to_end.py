@@ -27,7 +27,7 @@ from data_catalog.storage import local_path
 from difffake.config import load_config
 from difffake.detector import Detector
 from difffake.judgement import COLUMNS
-from tests.flows.conftest import BAD_VIDEOS, Bench
+from tests.flows.conftest import BAD_VIDEOS, SMALL_SHARDS, Bench
 
 pytestmark = [pytest.mark.xdist_group("flows"), pytest.mark.slow]
 
@@ -278,7 +278,7 @@ def test_killed_while_extracting_and_while_training_then_run_again_equals_an_und
     bench: Bench, finished: tuple[Path, subprocess.CompletedProcess[str]]
 ) -> None:
     home = bench.folder / "killed"
-    config = bench.config("base")
+    config = bench.config("small", runner=SMALL_SHARDS)
     is_there: tuple[Callable[[], bool], ...] = (
         lambda: len(list((home / "lake" / "extraction_log").glob("*.parquet"))) >= 2,
         lambda: any((home / "work" / "backbone").glob("*/*.safetensors")),

@@ -23,7 +23,7 @@ from data_catalog.home import Home
 from data_catalog.lake import Lake
 from data_catalog.schemas import TableName
 from difffake.video_writing import write_video
-from tests.flows.conftest import Program
+from tests.flows.conftest import SMALL_SHARDS, Program
 from tests.helpers.layouts import LAYOUTS
 from tests.helpers.media import aged, astronaut_rgb
 from tests.helpers.prefect_api import ask_prefect
@@ -201,7 +201,7 @@ def undisturbed(refreshed: Path) -> dict[TableName, list[dict[str, Any]]]:
 
 
 def start(program: Program, home: Path, *more: str, **environment: str) -> Started:
-    config = str(program.config("base"))
+    config = str(program.config("small", runner=SMALL_SHARDS))
     return program.start("refresh", "--config", config, "--home", str(home), *more, **one_store(program) | environment)
 
 
@@ -326,7 +326,7 @@ def test_a_video_replaced_while_it_waits_is_left_for_the_next_refresh(
     program: Program, folder: Path, tmp_path: Path, undisturbed: dict[TableName, list[dict[str, Any]]]
 ) -> None:
     home = tmp_path / "home"
-    config = program.config("slow", runner={"videos_per_shard": 1, "workers": 1})
+    config = program.config("slow", runner={"videos_per_shard": 1})
     process = program.start(
         "refresh", "--config", str(config), "--home", str(home), *source(folder), **one_store(program)
     )

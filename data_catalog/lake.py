@@ -40,9 +40,10 @@ _MOST_KEPT_BYTES = 64 * 2**20
 _STORE_ANSWER = re.compile(r"<Code>(?P<code>[^<]*)</Code>\s*<Message>(?P<message>[^<]*)</Message>")
 _SCHEMA_NOTE = re.compile(r"\(schema (\d+)\)$")
 
-_Result = TypeVar("_Result")
+# Of each query that is asked often, the last question and its answer.
 _kept_answers: dict[str, tuple[object, pa.Table]] = {}
-"""What a query that is asked often answered last, and to what question."""
+
+_Result = TypeVar("_Result")
 
 
 class Lake:
@@ -189,16 +190,22 @@ class Lake:
             name: of the file.
             parameters: the values of its `$name`s.
             relations: by the names it reads them by.
-            is_asked_often: keep the answer, unless it is large, and give it again where the same is asked of tables
-                that are as they were.
+            is_asked_often: keep the last answer, up to 64 MiB with its relations, and give it again where the same
+                is asked of tables of the same files.
+
+        Returns:
+            The rows, in the order the query gives them.
+
+        Raises:
+            DataError: a table is missing or cannot be read.
         """
         text = (files("data_catalog") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
         parameters, relations = dict(parameters or {}), dict(relations or {})
         mentioned = set(re.findall(r"\w+", text)) - relations.keys()
         opened = {table: self.open(table) for table in TABLES if table.value in mentioned}
-        # A table that was made anew has the versions of the old one, and another id.
-        states = {table: (one.metadata().id, one.version()) for table, one in opened.items()}
-        question = (self.folder.uri, parameters, relations, states)
+        # Not their versions: a table made anew, or restored from a copy, has those of another content.
+        seen = {table: sorted(one.file_uris()) for table, one in opened.items()}
+        question = (parameters, relations, seen)
         if is_asked_often and (kept := _kept_answers.get(name)) is not None and kept[0] == question:
             return kept[1]
         with connected(self.folder.uri) as connection:
@@ -207,7 +214,7 @@ class Lake:
             for table, one in opened.items():
                 self._show(connection, TABLES[table], one)
             answer = connection.sql(text, params=parameters).to_arrow_table()
-        if is_asked_often and answer.nbytes <= _MOST_KEPT_BYTES:
+        if is_asked_often and sum(rows.nbytes for rows in (answer, *relations.values())) <= _MOST_KEPT_BYTES:
             _kept_answers[name] = question, answer
         return answer
 

@@ -127,7 +127,7 @@ def _read(path: Path, wanted: list[int], deadline: Deadline | None) -> Iterator[
         with suppress(UnreadableVideoError):
             if _codec(path) in _CODECS_THAT_MARK_REFERENCES:
                 positions = _skippable_positions(_survey(path, None, deadline), wanted)
-    yield from _shown(path, _decode(path, wanted, positions, deadline), wanted[-1])
+    yield from _shown(path, _decode(path, wanted, positions, deadline), wanted[-1], None)
 
 
 def sample_frames(
@@ -140,7 +140,8 @@ def sample_frames(
     Raises:
         InputLimitError: the video is beyond the limits; told before the file is read where its header says so.
         UnreadableVideoError: no file, no video stream, no packets, or not a single frame could be decoded.
-        UnreadableVideoError, TruncatedVideoError, InputLimitError: from the iterator, as by `read_frames`.
+        UnreadableVideoError, TruncatedVideoError, InputLimitError: from the iterator, as by `read_frames`, and where a
+            later frame is larger than the first one and than the limit.
     """
     survey = _survey(path, limits, deadline)
     wanted = sample_indices(survey.frames, count).tolist()
@@ -149,7 +150,7 @@ def sample_frames(
     decoded = _decode(path, indices, _skippable_positions(survey, wanted), deadline)
     first = next(decoded)
     info = _info(survey, first, limits)
-    return info, _shown(path, chain([first] if wanted[0] == 0 else [], decoded), wanted[-1])
+    return info, _shown(path, chain([first] if wanted[0] == 0 else [], decoded), wanted[-1], limits)
 
 
 @dataclass(frozen=True)
@@ -224,8 +225,11 @@ class _Decoded:
         return Frame(self.index, self.time_s, rgb)
 
 
-def _shown(path: Path, decoded: Iterable[_Decoded], last: int) -> Iterator[Frame]:
+def _shown(path: Path, decoded: Iterable[_Decoded], last: int, limits: InputLimits | None) -> Iterator[Frame]:
     for shown, one in enumerate(decoded):
+        # Frames may be larger than the first.
+        if limits is not None:
+            limits.check_picture(*one.size_px)
         try:
             frame = one.shown()
         except av.error.FFmpegError as error:

@@ -204,35 +204,37 @@ def main() -> None:
     """Entry point: an error a user can mend is one message and exit code 1."""
     # A polite end stops the servers this command started; only SIGKILL leaves them, for the next run to take over.
     signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(EXIT_TERMINATED))
-    is_interrupted = False
-
-    def interrupt(_signal: int, _frame: object) -> None:
-        nonlocal is_interrupted
-        is_interrupted = True
-        raise KeyboardInterrupt
-
-    # A shell without job control starts what ends in & deaf to Ctrl-C.
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, interrupt)
     code: int | str | None = EXIT_DONE
     try:
         app()
     except SystemExit as ended:
         # What typer makes of Ctrl-C.
         code = ended.code
+    except (DiffFakeError, OSError) as error:
+        console.print(f"[bold red]error[/bold red] {type(error).__name__}:", end=" ")
+        console.print(str(error), markup=False)
+        code = EXIT_NOT_DONE
     except Exception as error:
-        # Compiled code that calls back makes an error of its own of Ctrl-C.
-        if is_interrupted:
-            code = EXIT_INTERRUPTED
-        elif isinstance(error, DiffFakeError | OSError):
-            console.print(f"[bold red]error[/bold red] {type(error).__name__}:", end=" ")
-            console.print(str(error), markup=False)
-            code = EXIT_NOT_DONE
-        else:
+        code = _code_of_the_end_behind(error)
+        if code is None:
             raise
     if code == EXIT_INTERRUPTED:
         console.print("interrupted; the same command goes on where this one stopped")
     _leave(code)
+
+
+def _code_of_the_end_behind(error: BaseException) -> int | None:
+    """The exit code where an error was raised from Ctrl-C or a polite end; None where it has another cause.
+
+    Compiled code that calls Python back (Pydantic's) makes an error of its own of whatever ends the call.
+    """
+    while (cause := error.__cause__) is not None:
+        if isinstance(cause, KeyboardInterrupt):
+            return EXIT_INTERRUPTED
+        if isinstance(cause, SystemExit):
+            return EXIT_TERMINATED
+        error = cause
+    return None
 
 
 def _leave(code: int | str | None) -> None:

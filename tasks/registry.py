@@ -18,6 +18,7 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, RunStatus
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
 from mlflow.types import ColSpec, DataType, Schema
@@ -50,6 +51,7 @@ from tasks.tracking import (
     connect,
     evaluation_metrics,
     flatten,
+    is_there_already,
     log_in_batches,
     take_up_run,
 )
@@ -155,7 +157,11 @@ def _version_of(client: MlflowClient, detector: str) -> ModelVersion | None:
 
 def _ensure_model(client: MlflowClient) -> None:
     if not client.search_registered_models(f"name = '{MODEL}'"):
-        client.create_registered_model(MODEL, description="Deepfake detection by differential anomaly detection.")
+        try:
+            client.create_registered_model(MODEL, description="Deepfake detection by differential anomaly detection.")
+        except MlflowException as error:
+            if not is_there_already(error):
+                raise
 
 
 def _log_model(run_id: str, detector: Artefact) -> ModelInfo:

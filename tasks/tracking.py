@@ -13,6 +13,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, Metric, Param, RunStatus
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH
 from prefect.runtime import flow_run
 
@@ -37,32 +38,44 @@ _SIGNS_OF_A_RACE = ("IntegrityError", "UniqueViolation")
 
 
 class _Client(MlflowClient):
-    """A client that may write what another process writes in the same moment, to the same run.
+    """A client that may write what another process writes in the same moment, to the same run or model.
 
     MLflow's store looks whether a row is there and inserts it if not; where two do so at once, one is refused. Its
     second try finds the row.
     """
 
-    def set_tag(self, *what: Any, **more: Any) -> Any:
-        return _write(lambda: super(_Client, self).set_tag(*what, **more))
+    def set_tag(self, *args: Any, **kwargs: Any) -> Any:
+        return _write(super().set_tag, *args, **kwargs)
 
-    def set_model_version_tag(self, *what: Any, **more: Any) -> Any:
-        return _write(lambda: super(_Client, self).set_model_version_tag(*what, **more))
+    def log_batch(self, *args: Any, **kwargs: Any) -> Any:
+        return _write(super().log_batch, *args, **kwargs)
 
-    def log_batch(self, *what: Any, **more: Any) -> Any:
-        return _write(lambda: super(_Client, self).log_batch(*what, **more))
+    def log_inputs(self, *args: Any, **kwargs: Any) -> Any:
+        return _write(super().log_inputs, *args, **kwargs)
 
-    def log_inputs(self, *what: Any, **more: Any) -> Any:
-        return _write(lambda: super(_Client, self).log_inputs(*what, **more))
+    def set_model_version_tag(self, *args: Any, **kwargs: Any) -> Any:
+        return _write(super().set_model_version_tag, *args, **kwargs)
+
+    def set_registered_model_tag(self, *args: Any, **kwargs: Any) -> Any:
+        return _write(super().set_registered_model_tag, *args, **kwargs)
+
+    def set_registered_model_alias(self, *args: Any, **kwargs: Any) -> Any:
+        return _write(super().set_registered_model_alias, *args, **kwargs)
 
 
-def _write(write: Callable[[], Any]) -> Any:
+def _write(write: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Write, and once more where another process was quicker: for what may be written twice."""
     try:
-        return write()
+        return write(*args, **kwargs)
     except MlflowException as error:
         if not any(sign in str(error) for sign in _SIGNS_OF_A_RACE):
             raise
-        return write()
+        return write(*args, **kwargs)
+
+
+def is_there_already(error: MlflowException) -> bool:
+    """Whether what was to be made is there: another process may have made it since one looked."""
+    return str(error.error_code) == ErrorCode.Name(RESOURCE_ALREADY_EXISTS)
 
 
 def connect(experiment: Experiment) -> MlflowClient:
@@ -115,7 +128,12 @@ def ensure_experiment(client: MlflowClient, experiment: Experiment, name: str) -
             "MLFLOW_TRACKING_URI to use the work folder's own."
         ) from error
     if found is None:
-        return str(client.create_experiment(name, _artifacts_of(experiment.home)))
+        try:
+            return str(client.create_experiment(name, _artifacts_of(experiment.home)))
+        except MlflowException as error:
+            if not is_there_already(error):
+                raise
+            return ensure_experiment(client, experiment, name)
     if found.lifecycle_stage == LifecycleStage.DELETED:
         client.restore_experiment(found.experiment_id)
     return str(found.experiment_id)

@@ -125,7 +125,8 @@ def _look_at_all(
                 deadline.check()
     except TruncatedVideoError as error:
         loss = f"decoded {error.decoded_frames} of {total_frames} frames: the file is cut or damaged"
-    seen += _look(group, config, finder)
+    if group:
+        seen += _look(group, config, finder)
     if deadline is not None:
         deadline.check()
     return seen, loss

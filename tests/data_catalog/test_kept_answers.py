@@ -27,10 +27,10 @@ def store(lake: Lake, *keys: str) -> None:
     lake.append_missing(TableName.VIDEOS, pa.Table.from_pylist(rows, schema=TABLES[TableName.VIDEOS].schema))
 
 
-def ask(lake: Lake, quality: str = "c23", role: str = "train") -> pa.Table:
+def ask(lake: Lake, quality: str = "c23", role: str = "train", is_asked_often: bool = True) -> pa.Table:
     wanted = pa.Table.from_pylist([{"dataset": "own", "role": role, "split": "train"}], schema=SCHEMA)
     parameters = {"train_compression": quality, "test_compressions": [quality]}
-    return lake.query("assign_roles", parameters, {"dataset_roles": wanted}, is_asked_often=True)
+    return lake.query("assign_roles", parameters, {"dataset_roles": wanted}, is_asked_often=is_asked_often)
 
 
 def keys(answer: pa.Table) -> list[str]:
@@ -67,10 +67,33 @@ def test_another_lake_and_one_made_anew_are_asked(lake: Lake, tmp_path: Path) ->
     assert keys(ask(lake)) == ["own/d"]
 
 
-def test_a_large_answer_is_not_kept(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lake_module, "_MOST_KEPT_BYTES", 10)
-    store(lake, "own/large")
+def test_a_copy_that_went_its_own_way_and_a_lake_restored_from_one_are_asked(lake: Lake, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(lake.folder.path, copy)
+    store(lake, "own/b")
+    assert keys(ask(lake)) == ["own/a", "own/b"]
+    store(Lake(copy), "own/c")
+    assert keys(ask(Lake(copy))) == ["own/a", "own/c"]
+    assert keys(ask(lake)) == ["own/a", "own/b"]
+    shutil.rmtree(lake.folder.path)
+    copy.rename(lake.folder.path)
+    assert keys(ask(lake)) == ["own/a", "own/c"]
+
+
+def test_who_asks_seldom_is_answered_anew(lake: Lake) -> None:
     first = ask(lake)
-    again = ask(lake)
+    again = ask(lake, is_asked_often=False)
+    assert again is not first
+    assert again.equals(first)
+    assert ask(lake) is first
+
+
+@pytest.mark.parametrize("most_bytes", [10, 60])
+def test_a_large_answer_or_question_is_not_kept(lake: Lake, monkeypatch: pytest.MonkeyPatch, most_bytes: int) -> None:
+    monkeypatch.setattr(lake_module, "_MOST_KEPT_BYTES", most_bytes)
+    role = "train" if most_bytes == 10 else "r" * 100
+    store(lake, "own/large")
+    first = ask(lake, role=role)
+    again = ask(lake, role=role)
     assert again is not first
     assert again.equals(first)

@@ -52,6 +52,21 @@ def test_at_the_limits_and_without_them_it_is_read(clip: Path) -> None:
     assert plain.video == probe(clip)
 
 
+def test_frames_that_grow_beyond_the_limit_are_refused(tmp_path: Path) -> None:
+    face = astronaut_rgb()[0:256, 100:356]
+    parts = [tmp_path / "small.h264", tmp_path / "large.h264"]
+    for part, size in zip(parts, (64, 256), strict=True):
+        write_video(part, [np.roll(face, step, axis=0)[:size, :size] for step in range(10)], fps=10, crf=18)
+    growing = tmp_path / "growing.h264"
+    growing.write_bytes(b"".join(part.read_bytes() for part in parts))
+    finder = build_face_finder(CONFIG)
+    assert extract_faces(growing, "content", "test", CONFIG, finder).status == "few_faces"
+    limits = InputLimits(max_megapixels=0.01)
+    refused = extract_faces(growing, "content", "test", CONFIG, finder, limits=limits)
+    assert (refused.status, refused.faces) == ("refused", ())
+    assert "256 × 256" in refused.reason
+
+
 def test_photos_have_limits_too(tmp_path: Path) -> None:
     import cv2
 

@@ -83,29 +83,60 @@ def test_wrong_usage_exits_with_two(arguments: tuple[str, ...]) -> None:
     assert "Traceback" not in run.stderr
 
 
-def test_ctrl_c_in_compiled_code_that_makes_an_error_of_its_own_of_it_is_ctrl_c() -> None:
-    code = """
-import signal, time
+ENDED = """
+import signal, sys, time
 from pydantic import BaseModel, model_serializer
+from difffake.errors import DataError
 from flows.cli import app, main
 
 class Settings(BaseModel):
     @model_serializer
     def write(self) -> str:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(getattr(signal, sys.argv[2]))
         time.sleep(60)
 
+class Forgetful:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
 @app.command()
-def slow():
+def compiled(sign: str):
     Settings().model_dump()
 
-# A shell without job control starts what ends in & deaf to it.
+@app.command()
+def swallowed(error: str):
+    Forgetful()
+    raise {"DataError": DataError, "KeyError": KeyError}[error]("the disk is broken")
+
+@app.command()
+def full(error: str):
+    try:
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        raise OSError(28, "No space left on device")
+
+# Commands started with & in a shell without job control ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 main()
 """
-    done = call("slow", code=code)
-    assert done.returncode == 130, done.stderr
-    assert done.stderr == "interrupted; the same command goes on where this one stopped\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "told"),
+    [
+        (("compiled", "SIGINT"), 130, "interrupted; the same command goes on where this one stopped"),
+        (("compiled", "SIGTERM"), 143, ""),
+        (("swallowed", "DataError"), 1, "error DataError: the disk is broken"),
+        (("swallowed", "KeyError"), 1, "KeyError: 'the disk is broken'"),
+        (("full", "OSError"), 1, "error OSError: [Errno 28] No space left on device"),
+    ],
+)
+def test_an_end_within_compiled_code_is_one_and_an_error_after_ctrl_c_is_told(
+    command: tuple[str, ...], code: int, told: str
+) -> None:
+    done = call(*command, code=ENDED)
+    assert done.returncode == code, done.stderr
+    assert (done.stderr.splitlines() or [""])[-1] == told
 
 
 def test_help_loads_none_of_the_heavy_libraries() -> None:

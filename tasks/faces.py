@@ -36,7 +36,8 @@ from tasks.services import send_what_waits
 Scope = Literal["roles", "test", "all"]
 """Which videos are meant: those an experiment has a use for, those it is judged on, or every one that is present."""
 
-_SHARDS_PER_WORKER = 8
+# Where there are few videos: as many as even out, each of which costs Prefect a quarter of a second of CPU time.
+_SHARDS_PER_WORKER = 4
 _PENDING = "pending"
 _MOST_NAMED = 5
 _PARENT_CHECK_S = 0.5

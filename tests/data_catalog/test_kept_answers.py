@@ -27,8 +27,10 @@ def store(lake: Lake, *keys: str) -> None:
     lake.append_missing(TableName.VIDEOS, pa.Table.from_pylist(rows, schema=TABLES[TableName.VIDEOS].schema))
 
 
-def ask(lake: Lake, quality: str = "c23", role: str = "train", is_asked_often: bool = True) -> pa.Table:
-    wanted = pa.Table.from_pylist([{"dataset": "own", "role": role, "split": "train"}], schema=SCHEMA)
+def ask(
+    lake: Lake, quality: str = "c23", role: str = "train", split: str = "train", is_asked_often: bool = True
+) -> pa.Table:
+    wanted = pa.Table.from_pylist([{"dataset": "own", "role": role, "split": split}], schema=SCHEMA)
     parameters = {"train_compression": quality, "test_compressions": [quality]}
     return lake.query("assign_roles", parameters, {"dataset_roles": wanted}, is_asked_often=is_asked_often)
 
@@ -88,12 +90,16 @@ def test_who_asks_seldom_is_answered_anew(lake: Lake) -> None:
     assert ask(lake) is first
 
 
-@pytest.mark.parametrize("most_bytes", [10, 60])
-def test_a_large_answer_or_question_is_not_kept(lake: Lake, monkeypatch: pytest.MonkeyPatch, most_bytes: int) -> None:
-    monkeypatch.setattr(lake_module, "_MOST_KEPT_BYTES", most_bytes)
-    role = "train" if most_bytes == 10 else "r" * 100
-    store(lake, "own/large")
-    first = ask(lake, role=role)
-    again = ask(lake, role=role)
+@pytest.mark.parametrize("split", ["train", "of nobody"])
+def test_a_large_answer_and_a_large_question_are_not_kept(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, split: str
+) -> None:
+    monkeypatch.setattr(lake_module, "_MOST_KEPT_BYTES", 100)
+    role = "train" if split == "train" else "r" * 300
+    first = ask(lake, role=role, split=split)
+    again = ask(lake, role=role, split=split)
+    # A large answer to a small question, and no rows for a large one.
+    assert first.num_rows == int(split == "train")
+    assert (first.nbytes > 100) == (split == "train")
     assert again is not first
     assert again.equals(first)

@@ -79,10 +79,15 @@ def test_what_another_process_writes_in_the_same_moment_is_no_failure(
 
 
 def test_another_refusal_is_told_at_once(client: MlflowClient) -> None:
-    questions = []
-    event.listen(Engine, "before_cursor_execute", lambda _c, _cursor, statement, *_rest: questions.append(statement))
+    questions: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        questions.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
     with pytest.raises(MlflowException, match="not found"):
         client.set_tag("0" * 32, "note", "ours")
+    event.remove(Engine, "before_cursor_execute", note)
     assert len([statement for statement in questions if "FROM runs" in statement]) == 1
 
 

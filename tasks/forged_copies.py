@@ -1,10 +1,10 @@
-"""Forged copies: real validation videos in, embeddings of their pseudo-fake copies out.
+"""Forged copies: real videos in, embeddings of their pseudo-fake copies out.
 
 They depend on the backbone and on how forgeries are drawn, not on pairs or the density, and are kept as an artefact of
 their own: an ablation of densities embeds them once.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
 import numpy as np
@@ -21,19 +21,21 @@ from difffake.backbone.embed import embed_images
 from difffake.backbone.embedder import Backbone
 from difffake.backbone.images import decode_crop, resize_to_input
 from difffake.errors import ArtefactError, DegenerateMaskError
-from difffake.faces.records import RgbImage
+from difffake.faces.records import FaceSet, RgbImage
 from difffake.pseudofakes import forged_video
-from difffake.pseudofakes.forged_video import forge_video
+from difffake.pseudofakes.donors import DonorPool
+from difffake.pseudofakes.forged_video import DonorVideo, forge_video
 from difffake.pseudofakes.recipe import STAGE_VERSION as PSEUDO_FAKES_VERSION
 from difffake.randomness import derive_rng
 from tasks.backbone import weights_path
-from tasks.experiment import Experiment, StageRecord, progress
+from tasks.experiment import Experiment, StageRecord, progress, values_of
 from tasks.gpu import gpu_slot
-from tasks.vectors import group
+from tasks.vectors import Groups, group
 
 ARTEFACT = "forged_copies"
 
 Person = tuple[str, int]
+Members = list[tuple[str, ...]]
 Copies = dict[Person, list[EmbeddedFaces]]
 
 _FILE = "embeddings.parquet"
@@ -47,7 +49,7 @@ def embed_copies(experiment: Experiment, backbone: StageRecord, faces: pa.Table,
     Args:
         experiment: says how many copies there are and how they are drawn.
         backbone: a trained one.
-        faces: usable faces of the validation videos.
+        faces: usable faces of real videos, in the order of their frames.
         is_forced: make them again.
     """
     config = experiment.config
@@ -55,7 +57,7 @@ def embed_copies(experiment: Experiment, backbone: StageRecord, faces: pa.Table,
         "backbone": backbone.digest,
         "faces": digest_names(f"{row['video_key']} {row['track_id']} {row['face_id']}" for row in faces.to_pylist()),
         "pseudo_fakes": config.pseudo_fakes.model_dump(mode="json"),
-        "copies": [config.fusion.copies_per_video, config.fusion.jitter],
+        "copies": [config.fusion.copies_per_video, config.fusion.jitter, list(config.fusion.drifts)],
         "seed": config.seed,
     }
     name = fingerprint(ARTEFACT, (forged_video.STAGE_VERSION, PSEUDO_FAKES_VERSION), None, inputs)
@@ -69,10 +71,11 @@ def _make(experiment: Experiment, name: str, weights: Path, faces: pa.Table) -> 
     device = resolve_device(experiment.config.backbone.device)
     network.to(device)
     people = group(faces, "face_id", "video_sha256")
+    donors = _Donors(experiment, people) if experiment.config.pseudo_fakes.needs_donors else None
     tables: list[pa.Table] = []
     with progress(ARTEFACT, "people") as report, gpu_slot(device):
         for number, (person, members) in enumerate(people.items(), start=1):
-            made = enumerate(_copies(experiment, person[0], members))
+            made = enumerate(_copies(experiment, person, members, donors))
             tables += [_table(person, copy, network, images) for copy, images in made]
             report(number, len(people))
     store = experiment.home.artefacts
@@ -81,20 +84,63 @@ def _make(experiment: Experiment, name: str, weights: Path, faces: pa.Table) -> 
         return store.publish(folder, ARTEFACT, name, {"copies": len(tables), "people": len(people)})
 
 
-def _copies(experiment: Experiment, video_key: str, members: list[tuple[str, ...]]) -> Iterator[Mapping[str, RgbImage]]:
+def _copies(
+    experiment: Experiment, person: Person, members: Members, donors: "_Donors | None"
+) -> Iterator[Mapping[str, RgbImage]]:
     """Pseudo-fake copies of one person's faces, by name; those without a usable mask are left out."""
     config = experiment.config
-    names, contents = zip(*members, strict=True)
-    columns = {"face_id": names, "video_key": [video_key] * len(names), "video_sha256": contents}
-    faces = read_face_set(experiment.lake, pa.table(columns))
+    faces = _read_person(experiment, person, members)
+    names, content = faces.face_ids, members[0][1]
     crops = [decode_crop(jpeg, name) for jpeg, name in zip(faces.crops_jpeg, names, strict=True)]
     for copy in range(config.fusion.copies_per_video):
-        rng = derive_rng(config.seed, _STREAM, contents[0], copy)
+        rng = derive_rng(config.seed, _STREAM, content, copy)
+        donor = (
+            None if donors is None else donors.choose(person, derive_rng(config.seed, _STREAM, content, copy, "donor"))
+        )
+        drift = config.fusion.drifts[copy % len(config.fusion.drifts)]
         try:
-            forged = forge_video(crops, faces.landmarks_crop_px, config.pseudo_fakes, config.fusion.jitter, rng)
+            forged = forge_video(
+                crops, faces.landmarks_crop_px, config.pseudo_fakes, config.fusion.jitter, rng, drift, donor
+            )
         except DegenerateMaskError:
             continue
         yield {name: image for name, image in zip(names, forged, strict=True) if image is not None}
+
+
+def _read_person(experiment: Experiment, person: Person, members: Members) -> FaceSet:
+    names, contents = zip(*members, strict=True)
+    columns = {"face_id": names, "video_key": [person[0]] * len(names), "video_sha256": contents}
+    return read_face_set(experiment.lake, pa.table(columns))
+
+
+class _Donors:
+    """Whose faces are blended into whose copies: somebody of another video, whose first face lies near."""
+
+    def __init__(self, experiment: Experiment, people: Groups) -> None:
+        self._experiment = experiment
+        self._people = people
+        self._row = {person: row for row, person in enumerate(people)}
+        first = [members[0] for members in people.values()]
+        columns = {
+            "face_id": [name for name, _ in first],
+            "video_key": [video_key for video_key, _ in people],
+            "video_sha256": [content for _, content in first],
+        }
+        faces = read_face_set(experiment.lake, pa.table(columns))
+        self._pool = DonorPool(faces.landmarks_crop_px, faces.video_keys)
+
+    def choose(self, person: Person, rng: np.random.Generator) -> DonorVideo | None:
+        """The donor of a person's copy; None: there is no other video."""
+        row = self._pool.choose(self._row[person], rng)
+        if row is None:
+            return None
+        chosen, members = list(self._people.items())[row]
+        faces = _read_person(self._experiment, chosen, members)
+        return DonorVideo(
+            faces.face_ids,
+            lambda number: decode_crop(faces.crops_jpeg[number], faces.face_ids[number]),
+            faces.landmarks_crop_px,
+        )
 
 
 def _table(person: Person, copy: int, network: Backbone, images: Mapping[str, RgbImage]) -> pa.Table:
@@ -137,3 +183,30 @@ def _read(artefact: Artefact) -> Copies:
 def _matrix(column: pa.ChunkedArray) -> npt.NDArray[np.float32]:
     values = column.combine_chunks()
     return values.flatten().to_numpy().reshape(len(values), -1)
+
+
+def compared(
+    copy: EmbeddedFaces, own: Set[str], known: EmbeddedFaces, pairs: list[tuple[str, str]]
+) -> tuple[EmbeddedFaces, list[tuple[str, str]]]:
+    """The forged faces and the real ones of other videos they are compared with, sorted by name; and the pairs left.
+
+    A face of the person's `own` that no forgery could be put on is not in the copy, and neither are its pairs.
+    """
+    others = known.of({partner for _, partner in pairs} - own)
+    names = np.concatenate([copy.face_ids, others.face_ids])
+    order = np.argsort(names)
+    joined = EmbeddedFaces(
+        names[order],
+        np.concatenate([copy.features, others.features])[order],
+        np.concatenate([copy.fake_probability, others.fake_probability])[order],
+    )
+    available = set(names.tolist())
+    return joined, [pair for pair in pairs if set(pair) <= available]
+
+
+def with_pairs(faces: pa.Table, pairs: pa.Table) -> pa.Table:
+    """The faces of people who have a pair; forged copies of others would be compared with nothing."""
+    paired = set(values_of(pairs, "video_key", "track_id"))
+    return faces.filter(
+        pa.array([person in paired for person in values_of(faces, "video_key", "track_id")], pa.bool_())
+    )

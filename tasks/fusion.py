@@ -1,9 +1,8 @@
 """Fusion: real validation videos and pseudo-fake copies of them in, the weights of the two scores out."""
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,7 +18,7 @@ from difffake.pseudofakes.recipe import STAGE_VERSION as PSEUDO_FAKES_VERSION
 from tasks.backbone import weights_path
 from tasks.density import load_densities
 from tasks.experiment import Experiment, StageRecord, made, reused, stage_task
-from tasks.forged_copies import embed_copies
+from tasks.forged_copies import compared, embed_copies, with_pairs
 from tasks.pairs import digest_of_judged, pairs_of_roles
 from tasks.scoring import detector_settings, examine_person
 from tasks.vectors import contents_of, group
@@ -46,8 +45,10 @@ def fuse(
     """Learn how much differential score and fake probability weigh, without a fake."""
     config = experiment.config
     usable = experiment.usable_faces(extraction)
-    faces = usable.filter(pc.equal(usable["role"], "validation"))
     selected = pairs_of_roles(experiment, pairs, extraction, ("validation",))
+    faces = usable.filter(pc.equal(usable["role"], "validation"))
+    if config.density.features == "difference":
+        faces = with_pairs(faces, selected)
     inputs = {
         "backbone": backbone.digest,
         "density": fitted.digest,
@@ -123,35 +124,16 @@ def _weigh(
     forged = embed_copies(experiment, backbone, faces, is_forced=STAGE in experiment.force)
     for (video_key, track_id), members in group(faces, "face_id").items():
         detector = detectors(video_key)
-        compared = [(base, partner) for base, partner in drawn.get((video_key, track_id), [])]
+        pairs = [(base, partner) for base, partner in drawn.get((video_key, track_id), [])]
         own = {name for (name,) in members}
-        of_real = _evidence(detector, known, own, compared)
+        of_real = _evidence(detector, known, own, pairs)
         if of_real is not None:
             reals.append(of_real)
             for copy in forged.get((video_key, track_id), []):
-                joined, kept = _compared(copy, own, known, compared)
+                joined, kept = compared(copy, own, known, pairs)
                 of_copy = _evidence(detector, joined, copy.face_ids.tolist(), kept)
                 copies += [] if of_copy is None else [of_copy]
     return reals, copies
-
-
-def _compared(
-    copy: EmbeddedFaces, own: Set[str], known: EmbeddedFaces, pairs: list[tuple[str, str]]
-) -> tuple[EmbeddedFaces, list[tuple[str, str]]]:
-    """The forged faces and the real ones of other videos they are compared with, sorted by name; and the pairs left.
-
-    A face of the person's `own` that no forgery could be put on is not in the copy, and neither are its pairs.
-    """
-    others = known.of({partner for _, partner in pairs} - own)
-    names = np.concatenate([copy.face_ids, others.face_ids])
-    order = np.argsort(names)
-    joined = EmbeddedFaces(
-        names[order],
-        np.concatenate([copy.features, others.features])[order],
-        np.concatenate([copy.fake_probability, others.fake_probability])[order],
-    )
-    available = set(names.tolist())
-    return joined, [pair for pair in pairs if set(pair) <= available]
 
 
 def _evidence(

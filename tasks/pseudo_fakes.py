@@ -8,12 +8,15 @@ from matplotlib.figure import Figure
 from data_catalog.faces import read_face_set
 from data_catalog.fingerprints import digest_names, fingerprint
 from data_catalog.schemas import TABLES, TableName
+from difffake.backbone.data import donor_of
 from difffake.backbone.images import decode_crop
 from difffake.backbone.validation import ValidationSet, draw_validation_set
+from difffake.config import ExperimentConfig
 from difffake.errors import DataError, DegenerateMaskError
 from difffake.evaluation.plot_style import png
 from difffake.faces.records import FaceSet
 from difffake.pseudofakes.contact_sheet import one_of_each_kind, pseudo_fake_sheet
+from difffake.pseudofakes.donors import DonorPool
 from difffake.pseudofakes.recipe import STAGE_VERSION, PseudoFakeRecipe
 from difffake.randomness import derive_rng
 from tasks.experiment import Experiment, StageRecord, digest_faces, made, of_role, reused, stage_task
@@ -36,7 +39,7 @@ def draw_pseudo_fakes(experiment: Experiment, extraction: str) -> StageRecord:
     train, validation = of_role(faces, "train"), of_role(faces, "validation")
     inputs = {
         "faces": digest_faces(validation),
-        "sheet": digest_faces(train.slice(0, _SHEET_TRIES)),
+        "sheet": digest_faces(_sheet_faces(config, train)),
         "per_video": per_video,
         "seed": config.seed,
     }
@@ -59,7 +62,7 @@ def draw_pseudo_fakes(experiment: Experiment, extraction: str) -> StageRecord:
     experiment.lake.delete(TableName.PSEUDO_FAKES, {"pseudo_fake_set": [name]})
     experiment.lake.append_missing(TableName.PSEUDO_FAKES, rows)
     with store.staging(STAGE, name) as folder:
-        sheet = _sheet(experiment, read_face_set(experiment.lake, train.slice(0, _SHEET_TRIES)))
+        sheet = _sheet(experiment, read_face_set(experiment.lake, _sheet_faces(config, train)))
         (folder / SHEET).write_bytes(png(sheet, _SHEET_DPI))
         facts = {"pseudo_fakes": rows.num_rows, "videos": len(set(available.video_keys))}
         digest = digest_names(f"{row['video_key']} {row['face_id']} {row['recipe']}" for row in rows.to_pylist())
@@ -97,14 +100,28 @@ def _rows(drawn: ValidationSet, name: str, contents: Mapping[str, str]) -> pa.Ta
     return pa.Table.from_pylist(rows, schema=TABLES[TableName.PSEUDO_FAKES].schema)
 
 
+def _sheet_faces(config: ExperimentConfig, train: pa.Table) -> pa.Table:
+    """The first faces; of as many videos, where other faces are blended in."""
+    if not config.pseudo_fakes.needs_donors:
+        return train.slice(0, _SHEET_TRIES)
+    first: dict[str, int] = {}
+    for row, video_key in enumerate(train["video_key"].to_pylist()):
+        first.setdefault(video_key, row)
+    return train.take(pa.array(list(first.values())[:_SHEET_TRIES]))
+
+
 def _sheet(experiment: Experiment, faces: FaceSet) -> Figure:
     """One pseudo-fake of each kind, of the first face whose masks all select something."""
+    config = experiment.config.pseudo_fakes
+    pool = DonorPool(faces.landmarks_crop_px, faces.video_keys) if config.needs_donors else None
     faults: list[DegenerateMaskError] = []
     for number, face in enumerate(faces.face_ids):
         crop = decode_crop(faces.crops_jpeg[number], face)
         rng = derive_rng(experiment.config.seed, STAGE, "sheet")
+        chosen = None if pool is None else pool.choose(number, derive_rng(experiment.config.seed, STAGE, "sheet donor"))
+        donor = None if chosen is None else donor_of(faces, chosen)
         try:
-            rows = one_of_each_kind(crop, faces.landmarks_crop_px[number], experiment.config.pseudo_fakes, rng)
+            rows = one_of_each_kind(crop, faces.landmarks_crop_px[number], config, rng, donor)
         except DegenerateMaskError as fault:
             faults.append(fault)
             continue

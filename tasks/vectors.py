@@ -1,5 +1,6 @@
 """Vectors: stored embeddings in, what the density is fitted on out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,11 @@ class VideoVectors:
 
     values: npt.NDArray[np.float64]
     video_keys: npt.NDArray[np.str_]
+
+    def without(self, fold_of_video: Mapping[str, int], fold: int) -> "VideoVectors":
+        """Those of videos outside a fold of people."""
+        kept = np.array([fold_of_video.get(str(key)) != fold for key in self.video_keys], bool)
+        return VideoVectors(self.values[kept], self.video_keys[kept])
 
 
 def read_vectors(experiment: Experiment, backbone: str, faces: pa.Table, pairs: pa.Table) -> VideoVectors:

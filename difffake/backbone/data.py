@@ -4,7 +4,7 @@ import logging
 import shutil
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,16 +18,18 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from difffake.backbone.augmentation import augment_pair
 from difffake.backbone.classes import FAKE_CLASS, REAL_CLASS
 from difffake.backbone.images import decode_crop, resize_to_input
 from difffake.config import BackboneConfig, PseudoFakesConfig
 from difffake.errors import DegenerateMaskError, TrainingError
 from difffake.faces.records import FaceSet, RgbImage
-from difffake.pseudofakes.generator import make_pseudo_fake
+from difffake.pseudofakes.donors import DonorPool
+from difffake.pseudofakes.generator import Donor, make_pseudo_fake
+from difffake.pseudofakes.sources import DonorFace
 from difffake.randomness import derive_rng, derive_seed
 
 _logger = logging.getLogger(__name__)
-_JPEG_QUALITIES = (40, 100)
 _AHEAD_BYTES = 2**28
 """Of the batches an executor has made, or makes, ahead of their use."""
 _READY_BATCHES = 2
@@ -106,14 +108,50 @@ def plan_epoch(faces: FaceSet, config: BackboneConfig, seed: int, epoch: int) ->
     return [tuple(int(row) for row in rows) for rows in np.array_split(np.array(chosen), batches)]
 
 
-class PairDataset(Dataset[Batch]):
-    """Makes the batch of a plan (epoch, rows)."""
+def donor_of(faces: FaceSet, row: int) -> Donor:
+    """A face of a set, to be blended into another one; decoded where that happens."""
+    name = faces.face_ids[row]
+    return Donor(name, lambda: DonorFace(decode_crop(faces.crops_jpeg[row], name), faces.landmarks_crop_px[row]))
 
-    def __init__(self, faces: FaceSet, config: BackboneConfig, pseudo_fakes: PseudoFakesConfig, seed: int) -> None:
+
+class _Donors:
+    """Which face may be blended into which: of another video, with near landmarks, another one in each epoch."""
+
+    def __init__(self, faces: FaceSet, seed: int) -> None:
+        self._faces = faces
+        self._seed = seed
+        self._pool = DonorPool(faces.landmarks_crop_px, faces.video_keys)
+
+    def row_for(self, epoch: int, row: int) -> int | None:
+        """The row of the donor; None: there is no other video."""
+        return self._pool.choose(row, derive_rng(self._seed, "donor", epoch, self._faces.face_ids[row]))
+
+    def __call__(self, epoch: int, row: int) -> Donor | None:
+        chosen = self.row_for(epoch, row)
+        return None if chosen is None else donor_of(self._faces, chosen)
+
+
+class PairDataset(Dataset[Batch]):
+    """Makes the batch of a plan (epoch, rows).
+
+    Args:
+        donors: of the faces, should they not be drawn from `faces` themselves: by row; None: it has no donor.
+    """
+
+    def __init__(
+        self,
+        faces: FaceSet,
+        config: BackboneConfig,
+        pseudo_fakes: PseudoFakesConfig,
+        seed: int,
+        donors: Mapping[int, Donor] | None = None,
+    ) -> None:
         self._faces = faces
         self._config = config
         self._pseudo_fakes = pseudo_fakes
         self._seed = seed
+        self._donors = _Donors(faces, seed) if pseudo_fakes.needs_donors and donors is None else None
+        self._given_donors = donors
 
     def __getitem__(self, plan: BatchPlan) -> Batch:
         """The batch of one plan; rows whose landmarks allow no mask are left out and counted."""
@@ -130,10 +168,25 @@ class PairDataset(Dataset[Batch]):
         face_id = self._faces.face_ids[row]
         crop = decode_crop(self._faces.crops_jpeg[row], face_id)
         rng = derive_rng(self._seed, "pseudo_fake", epoch, face_id)
-        _, made = make_pseudo_fake(crop, self._faces.landmarks_crop_px[row], self._pseudo_fakes, rng)
-        if self._config.augmentation == "none":
-            return made.target, made.fake
-        return flip_and_recompress((made.target, made.fake), derive_rng(self._seed, "augmentation", epoch, face_id))
+        landmarks = self._faces.landmarks_crop_px[row]
+        _, made = make_pseudo_fake(crop, landmarks, self._pseudo_fakes, rng, donor=self._donor(epoch, row))
+        drawn_from = derive_rng(self._seed, "augmentation", epoch, face_id)
+        name, strength = self._config.augmentation, self._config.augmentation_strength
+        return augment_pair((made.target, made.fake), name, strength, drawn_from)
+
+    def _donor(self, epoch: int, row: int) -> Donor | None:
+        if self._given_donors is not None:
+            return self._given_donors.get(row)
+        return None if self._donors is None else self._donors(epoch, row)
+
+    def donors_of(self, epoch: int, rows: Sequence[int]) -> FaceSet | None:
+        """One donor for each of the rows; None: none is wanted, or there is no other video."""
+        if self._donors is None:
+            return None
+        chosen = [self._donors.row_for(epoch, row) for row in rows]
+        found = [row for row in chosen if row is not None]
+        # There is another video for all of the faces or for none.
+        return self._faces.of_rows(found) if len(found) == len(rows) else None
 
 
 class _SharedDataset(Dataset[_SharedBatch]):
@@ -154,24 +207,22 @@ def stack_pairs(pairs: Sequence[tuple[RgbImage, RgbImage]], input_size_px: int) 
     return images, np.repeat(np.array([REAL_CLASS, FAKE_CLASS], np.int64), len(pairs))
 
 
-def flip_and_recompress(pair: tuple[RgbImage, RgbImage], rng: np.random.Generator) -> tuple[RgbImage, RgbImage]:
-    """The same mirror (half of the time) and the same JPEG quality, 40 to 100, for a real and its pseudo-fake."""
-    mirrored = rng.random() < 0.5
-    quality = int(rng.integers(*_JPEG_QUALITIES, endpoint=True))
-    real, fake = (_recompress(image[:, ::-1] if mirrored else image, quality) for image in pair)
-    return real, fake
+def make_batch(
+    faces: FaceSet,
+    config: BackboneConfig,
+    pseudo_fakes: PseudoFakesConfig,
+    seed: int,
+    epoch: int,
+    donors: FaceSet | None = None,
+) -> Batch:
+    """The batch of these faces in an epoch: needs nothing beside its arguments, so any process can make it.
 
-
-def _recompress(image: RgbImage, quality: int) -> RgbImage:
-    bgr = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR)
-    _, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return decode_crop(jpeg.tobytes(), name="under augmentation")
-
-
-def make_batch(faces: FaceSet, config: BackboneConfig, pseudo_fakes: PseudoFakesConfig, seed: int, epoch: int) -> Batch:
-    """The batch of these faces in an epoch: needs nothing beside its arguments, so any process can make it."""
+    Args:
+        donors: one for each of the faces, in their order; None: there are none.
+    """
     _use_one_thread()
-    return PairDataset(faces, config, pseudo_fakes, seed)[epoch, tuple(range(len(faces)))]
+    given = {} if donors is None else {row: donor_of(donors, row) for row in range(len(faces))}
+    return PairDataset(faces, config, pseudo_fakes, seed, given)[epoch, tuple(range(len(faces)))]
 
 
 class TrainingBatches:
@@ -253,7 +304,8 @@ class TrainingBatches:
     def _ask(self, executor: Executor, plan: BatchPlan) -> Future[Batch]:
         epoch, rows = plan
         faces = self._faces.of_rows(rows)
-        return executor.submit(make_batch, faces, self._config, self._pseudo_fakes, self._seed, epoch)
+        donors = self._dataset.donors_of(epoch, rows)
+        return executor.submit(make_batch, faces, self._config, self._pseudo_fakes, self._seed, epoch, donors)
 
     def _start_workers(self, workers: int) -> DataLoader[Batch | _SharedBatch]:
         size_px, pairs = self._config.input_size_px, self._config.batch_pairs

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from difffake.backbone.arrival import Arrival
+from difffake.backbone.averaging import WeightAverage
 from difffake.backbone.data import Batch, Images, Labels, naming_lost_processes
 from difffake.backbone.device import resolve_embed_batch, uses_bf16
 from difffake.backbone.embed import features_and_fake_probability
@@ -72,6 +73,7 @@ class EpochRunner:
         batches: the shares of this process.
         validation_images: (N, S, S, 3) uint8 RGB at the network's input size, this process's share.
         validation_labels: (N,) int64, 1 for fakes.
+        average: of the weights; it is what is validated.
     """
 
     def __init__(
@@ -84,8 +86,10 @@ class EpochRunner:
         config: BackboneConfig,
         seed: int,
         team: Team | None = None,
+        average: WeightAverage | None = None,
     ) -> None:
         self._backbone = backbone
+        self._average = average or WeightAverage(backbone.network, decay=0)
         self._device = backbone.device
         self._team = team or Team(backbone.device)
         self._optimiser = optimiser
@@ -111,7 +115,8 @@ class EpochRunner:
             if epoch < epochs:
                 self._batches.start(epoch + 1)
             self._require_finite_weights(epoch)
-            auc = validation_auc(self._backbone, *self._validation, self._embed_batch, self._team)
+            with self._average.applied():
+                auc = validation_auc(self._backbone, *self._validation, self._embed_batch, self._team)
         return EpochRecord(
             epoch=epoch,
             train_loss=sums.loss / sums.images,
@@ -176,6 +181,7 @@ class EpochRunner:
             return cross_entropy(logits.float(), labels, reduction="sum") / count
 
         loss = self._minimisation.step(share_of_loss)
+        self._average.update()
         sums.correct += (passes[0].argmax(dim=1) == labels).sum()
         return _Step(Arrival(loss), count, where)
 

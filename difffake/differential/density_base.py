@@ -47,7 +47,7 @@ class FittedDensity(ABC):
         Raises:
             DensityError: too few vectors, a value that is not finite, or vectors this model cannot be fitted on.
         """
-        training = _checked(vectors)
+        training = checked_vectors(vectors)
         self.require_count(*training.shape)
         self._refuse_unfit(training)
         # A fit that fails halfway leaves an unfitted model, not parts of two.
@@ -74,12 +74,7 @@ class FittedDensity(ABC):
             DensityError: the model is not fitted, D is another than in training, or a value is not finite.
         """
         self._require_fit()
-        checked = _checked(vectors)
-        if checked.shape[1] != self.facts_.dimensions:
-            raise DensityError(
-                f"vectors of length {checked.shape[1]} were given to a density fitted on length "
-                f"{self.facts_.dimensions}: embed with the backbone the density was fitted with"
-            )
+        checked = checked_vectors(vectors, self.facts_.dimensions)
         if len(checked) == 0:
             return np.empty(0)
         return self._score(checked)
@@ -92,6 +87,14 @@ class FittedDensity(ABC):
         Raises:
             DensityError: the model is not fitted.
         """
+        write_content(self.content(), path)
+
+    def content(self) -> dict[str, Any]:
+        """What `save` writes and `from_content` reads.
+
+        Raises:
+            DensityError: the model is not fitted.
+        """
         self._require_fit()
         content = {
             "file_version": FILE_VERSION,
@@ -99,10 +102,7 @@ class FittedDensity(ABC):
             "settings": {name: getattr(self, name) for name in self.setting_names()},
             "facts": asdict(self.facts_),
         }
-        # Imported here: it loads all of scikit-learn, for a second and a half.
-        import skops.io
-
-        skops.io.dump(content | {name: getattr(self, f"{name}_") for name in self.ESTIMATORS}, path)
+        return content | {name: getattr(self, f"{name}_") for name in self.ESTIMATORS}
 
     def digest(self) -> str:
         """64 hex digits that name the fitted parameters, equal for equal fits; unlike the bytes of a saved file.
@@ -168,7 +168,16 @@ def refuse_equal(training: Vectors) -> None:
         )
 
 
-def _checked(vectors: Vectors) -> Vectors:
+def checked_vectors(vectors: Vectors, dimensions: int | None = None) -> Vectors:
+    """(N, D) vectors in float64.
+
+    Args:
+        vectors: what is checked.
+        dimensions: the length a density was fitted on.
+
+    Raises:
+        DensityError: another shape, another length than `dimensions`, or a value that is not finite.
+    """
     checked = np.asarray(vectors, dtype=np.float64)
     if checked.ndim != 2:
         raise DensityError(f"vectors must have the shape (N, D), not {checked.shape}")
@@ -178,4 +187,17 @@ def _checked(vectors: Vectors) -> Vectors:
             f"{faulty} of {len(checked)} vectors hold NaN or infinity; embed their faces again, and check the "
             "backbone's weights if it happens again"
         )
+    if dimensions is not None and checked.shape[1] != dimensions:
+        raise DensityError(
+            f"vectors of length {checked.shape[1]} were given to a density fitted on length {dimensions}: embed with "
+            "the backbone the density was fitted with"
+        )
     return checked
+
+
+def write_content(content: dict[str, Any], path: Path) -> None:
+    """Write what a density is made of to a file without pickle."""
+    # Imported here: it loads all of scikit-learn, for a second and a half.
+    import skops.io
+
+    skops.io.dump(content, path)

@@ -134,6 +134,43 @@ class NeighbourFacts(DensityFacts):
     median_distance: float
 
 
+@dataclass(frozen=True)
+class AgainstForgedFacts(DensityFacts):
+    """What a density looked like that was compared with forged pairs; its vectors are those of the real ones.
+
+    Attributes:
+        forged_vectors: number of training vectors of forged pairs.
+        forged_mean_log_likelihood: of these, under the comparison: below that of the real ones.
+    """
+
+    forged_vectors: int
+    forged_mean_log_likelihood: float
+
+
+@dataclass(frozen=True)
+class RatioFacts(AgainstForgedFacts):
+    """What a likelihood ratio looked like.
+
+    Attributes:
+        model: by which both kinds of pairs are described.
+    """
+
+    model: str
+
+
+@dataclass(frozen=True)
+class LogisticFacts(AgainstForgedFacts):
+    """What a logistic regression looked like.
+
+    Attributes:
+        converged: the solver reached its tolerance.
+        iterations: its steps.
+    """
+
+    converged: bool
+    iterations: int
+
+
 def mean_variance(training: Vectors) -> float:
     """Over the dimensions of the (N, D) training vectors; the natural yardstick of floors and kernels."""
     return float(training.var(axis=0).mean())

@@ -1,12 +1,13 @@
 """Which faces are compared (method: Sec. 3.3 of the paper): of one video, or of several videos of one person.
 
-This is the reference: `draw_pairs.sql` and `draw_pairs_across.sql` of `data_catalog/sql` say the same for many videos
-at once and must equal it. The digest of seed and names is the random number, so a draw depends on neither the order
-of faces nor on other people.
+This is the reference: `draw_pairs.sql`, `draw_all_pairs.sql` and `draw_pairs_across.sql` of `data_catalog/sql` say the
+same for many videos at once and must equal it. The digest of seed and names is the random number, so a draw depends on
+neither the order of faces nor on other people.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 from difffake.config import PairsConfig
 from difffake.errors import DataError
@@ -21,22 +22,24 @@ Pair = tuple[str, str]
 
 
 def draw_pairs(face_ids: Sequence[str], config: PairsConfig, seed: int) -> list[Pair]:
-    """Pair every face outside a random pool with a random member of that pool.
+    """Pair every face outside a random pool with a random member of that pool, or every two faces.
 
-    With the paper's 40 faces and pool of 8 a video gives 32 pairs.
+    With the paper's 40 faces and pool of 8 a video gives 32 pairs; all of them are 780.
 
     Args:
         face_ids: distinct names of the faces of one person in one video.
-        config: size of the pool.
+        config: which of the two, and the size of the pool.
         seed: the experiment's seed.
 
     Returns:
-        (base, partner) names sorted by base; empty for fewer than two faces.
+        (base, partner) names, sorted; empty for fewer than two faces.
 
     Raises:
         DataError: a name occurs twice.
     """
     _refuse_doubles(face_ids)
+    if config.draw == "all":
+        return list(combinations(sorted(face_ids), 2))
     ranked = sorted(face_ids, key=lambda face_id: (_random_rank(f"{seed}/pool/{face_id}"), face_id))
     pool_count = _pool_count(len(ranked), config)
     pool, bases = ranked[:pool_count], ranked[pool_count:]

@@ -9,9 +9,9 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from difffake.config import HullFamily, MaskType, PseudoFakesConfig
+from difffake.config import HullFamily, MaskType, PseudoFakeFamily, PseudoFakesConfig
 from difffake.faces.records import FloatArray, RgbImage
-from difffake.pseudofakes.generator import PseudoFake, apply_recipe
+from difffake.pseudofakes.generator import Donor, PseudoFake, apply_recipe
 from difffake.pseudofakes.recipe import PseudoFakeRecipe, draw_recipe
 
 KINDS: tuple[tuple[MaskType, HullFamily | None], ...] = (
@@ -34,19 +34,41 @@ class SheetRow:
 
 
 def one_of_each_kind(
-    crop_rgb: RgbImage, landmarks_crop_px: FloatArray, config: PseudoFakesConfig, rng: np.random.Generator
+    crop_rgb: RgbImage,
+    landmarks_crop_px: FloatArray,
+    config: PseudoFakesConfig,
+    rng: np.random.Generator,
+    donor: Donor | None = None,
 ) -> list[SheetRow]:
-    """A row for each mask type, and for each hull family of the full face, whatever their weights in `config`.
+    """A row for each mask type, for each hull family of the full face, and for each family beside self-blends.
+
+    Mask types and hulls whatever their weights in `config`, families that it draws; of other faces only with a donor.
 
     Raises:
         DegenerateMaskError: one of the masks selects nothing.
     """
+    self_blends = config.model_copy(update={"families": {"self_blend": 1.0}})
     rows = []
     for mask_type, hull_family in KINDS:
-        drawn = draw_recipe(config, rng)
-        recipe = drawn.model_copy(update={"mask_type": mask_type, "hull_family": hull_family})
+        recipe = _with_mask(draw_recipe(self_blends, rng), mask_type, hull_family)
         rows.append(SheetRow(crop_rgb, recipe, apply_recipe(crop_rgb, landmarks_crop_px, recipe)))
+    for family in _families_beside(config, donor):
+        alone = config.model_copy(update={"families": {family: 1.0}})
+        drawn = draw_recipe(alone, rng, None if donor is None else donor.face_id)
+        recipe = _with_mask(drawn, "full_face", "all_points")
+        face = donor.load() if donor is not None and recipe.donor_id is not None else None
+        rows.append(SheetRow(crop_rgb, recipe, apply_recipe(crop_rgb, landmarks_crop_px, recipe, face)))
     return rows
+
+
+def _families_beside(config: PseudoFakesConfig, donor: Donor | None) -> list[PseudoFakeFamily]:
+    drawn = [family for family in get_args(PseudoFakeFamily) if config.drawn_families.get(family, 0.0) > 0]
+    without = {"self_blend"} if donor is not None else {"self_blend", "other_face"}
+    return [family for family in drawn if family not in without]
+
+
+def _with_mask(recipe: PseudoFakeRecipe, mask_type: MaskType, hull_family: HullFamily | None) -> PseudoFakeRecipe:
+    return recipe.model_copy(update={"mask_type": mask_type, "hull_family": hull_family})
 
 
 def pseudo_fake_sheet(rows: Sequence[SheetRow]) -> Figure:
@@ -89,7 +111,8 @@ def _draw_row(line: Sequence[Axes], row: SheetRow, difference: npt.NDArray[np.in
 
 
 def _label(recipe: PseudoFakeRecipe) -> str:
-    lines = [recipe.mask_type, recipe.hull_family or "", f"ratio {recipe.blend_ratio:g}"]
+    what = "" if recipe.family == "self_blend" else recipe.family
+    lines = [what, recipe.mask_type, recipe.hull_family or "", f"ratio {recipe.blend_ratio:g}"]
     lines.append(f"{_DETAIL_LABELS[recipe.colour.detail.kind]} {recipe.transformed}")
     return "\n".join(line.replace("_", " ") for line in lines if line)
 

@@ -1,23 +1,54 @@
-"""A pseudo-fake copy of a real video: one forgery carried through all its faces, trembling as forgeries do.
+"""A pseudo-fake copy of a real video: one forgery carried through all its faces, drifting as forgeries do.
 
 In training every face gets a forgery of its own. A real forger treats a whole video alike, and what changes from frame
-to frame is how well it sits. Such copies stand in for fakes where scores are weighed against each other.
+to frame is how well it sits. Such copies stand in for fakes where scores are weighed against each other, and where a
+density is compared with that of forged pairs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from difffake.config import PseudoFakesConfig
+from difffake.config import Drift, PseudoFakesConfig
 from difffake.errors import DegenerateMaskError
 from difffake.faces.records import FloatArray, RgbImage
 from difffake.pseudofakes.generator import apply_recipe
-from difffake.pseudofakes.recipe import PseudoFakeRecipe, draw_recipe
+from difffake.pseudofakes.recipe import OtherFace, PseudoFakeRecipe, draw_recipe
+from difffake.pseudofakes.sources import DonorFace, landmark_shape
 
-STAGE_VERSION = 1
-"""Enters the fingerprint of whatever is learnt from such copies: bump it when a copy changes."""
+STAGE_VERSION = 2
+"""Enters the fingerprint of whatever is learnt from such copies: bump it when a copy changes. 2: drifts by name."""
+
+Offsets = npt.NDArray[np.float64]
 
 _DRAWS = 8
+_LANDMARK_DRIFT_SIDES = 0.015
+"""Standard deviation of a landmark's drift, share of the side."""
+_LANDMARK_MEMORY = 0.9
+"""Correlation of a drift with that of the frame before."""
+
+
+@dataclass(frozen=True, eq=False)
+class DonorVideo:
+    """Faces of one person in another video.
+
+    Attributes:
+        face_ids: M names.
+        crops_rgb: gives the crop of a row, (S, S, 3) uint8.
+        landmarks_crop_px: (M, 68, 2) float32.
+    """
+
+    face_ids: Sequence[str]
+    crops_rgb: Callable[[int], RgbImage]
+    landmarks_crop_px: FloatArray
+
+    def nearest(self, landmarks_px: FloatArray) -> tuple[str, DonorFace]:
+        """The face whose landmarks lie nearest, place and size apart, and its name."""
+        shapes = landmark_shape(self.landmarks_crop_px) - landmark_shape(landmarks_px)
+        row = int(np.square(shapes).sum(axis=1).argmin())
+        return self.face_ids[row], DonorFace(self.crops_rgb(row), self.landmarks_crop_px[row])
 
 
 def forge_video(
@@ -26,29 +57,58 @@ def forge_video(
     config: PseudoFakesConfig,
     jitter: float,
     rng: np.random.Generator,
+    drift: Drift = "jitter",
+    donor: DonorVideo | None = None,
 ) -> list[RgbImage | None]:
     """The faces of one person in one video, forged alike; None where the forgery's mask selects nothing.
 
-    Mask type, colours, softness and strength are drawn once; the bending of the mask is drawn for every face, and the
-    place of the source is the video's own ± `jitter` of the crop's side in x and y.
+    What is blended in, mask type, colours, softness and strength are drawn once. What changes from face to face:
+
+    - jitter: the bending of the mask, and the place of the source by ± `jitter` of the crop's side in x and y.
+    - landmarks: the same, and the landmarks themselves, by 1.5 % of the side and slowly, as a tracker's do.
+    - redrawn: everything: each face gets a forgery of its own.
 
     Args:
-        crops_rgb: N crops (S, S, 3) uint8.
+        crops_rgb: N crops (S, S, 3) uint8, in the order of their frames.
         landmarks_crop_px: (N, 68, 2) float32, iBUG order.
+        config: how forgeries are drawn.
         jitter: largest shift, share of the side.
+        rng: source of what is drawn.
+        drift: what changes from face to face.
+        donor: whose faces are blended in, where the forgery is of that family; None: it never is.
 
     Raises:
         DegenerateMaskError: none of several forgeries could be put on any face.
     """
     for _ in range(_DRAWS):
-        drawn = draw_recipe(config, rng)
-        made = [
-            _forge(crop, landmarks, _tremble(drawn, jitter, rng))
-            for crop, landmarks in zip(crops_rgb, landmarks_crop_px, strict=True)
-        ]
+        made = _forge_all(crops_rgb, landmarks_crop_px, config, jitter, rng, drift, donor)
         if any(face is not None for face in made):
             return made
     raise DegenerateMaskError(f"none of {_DRAWS} forgeries has a usable mask on any of {len(crops_rgb)} faces")
+
+
+def _forge_all(
+    crops_rgb: Sequence[RgbImage],
+    landmarks_crop_px: FloatArray,
+    config: PseudoFakesConfig,
+    jitter: float,
+    rng: np.random.Generator,
+    drift: Drift,
+    donor: DonorVideo | None,
+) -> list[RgbImage | None]:
+    some_donor = None if donor is None else donor.face_ids[0]
+    drawn = draw_recipe(config, rng, some_donor)
+    offset_px: Offsets = np.zeros((68, 2))
+    made: list[RgbImage | None] = []
+    for number, (crop, landmarks) in enumerate(zip(crops_rgb, landmarks_crop_px, strict=True)):
+        recipe = _tremble(drawn, jitter, rng)
+        if drift == "redrawn" and number:
+            recipe = draw_recipe(config, rng, some_donor)
+        if drift == "landmarks":
+            offset_px = _drifted(offset_px, len(crop), is_first=number == 0, rng=rng)
+            landmarks = (landmarks + offset_px).astype(np.float32)
+        made.append(_forge(crop, landmarks, recipe, donor))
+    return made
 
 
 def _tremble(recipe: PseudoFakeRecipe, jitter: float, rng: np.random.Generator) -> PseudoFakeRecipe:
@@ -62,8 +122,22 @@ def _tremble(recipe: PseudoFakeRecipe, jitter: float, rng: np.random.Generator) 
     return recipe.model_copy(update={"move": move, "elastic": elastic})
 
 
-def _forge(crop: RgbImage, landmarks: FloatArray, recipe: PseudoFakeRecipe) -> RgbImage | None:
+def _drifted(offset_px: Offsets, side_px: int, *, is_first: bool, rng: np.random.Generator) -> Offsets:
+    """The next offsets, (68, 2), of an autoregression of order 1 whose spread is the same in every frame."""
+    fresh = rng.normal(scale=_LANDMARK_DRIFT_SIDES * side_px, size=(68, 2))
+    if is_first:
+        return fresh
+    return np.asarray(_LANDMARK_MEMORY * offset_px + np.sqrt(1 - _LANDMARK_MEMORY**2) * fresh, np.float64)
+
+
+def _forge(
+    crop: RgbImage, landmarks: FloatArray, recipe: PseudoFakeRecipe, donor: DonorVideo | None
+) -> RgbImage | None:
+    face = None
+    if donor is not None and isinstance(recipe.change, OtherFace):
+        name, face = donor.nearest(landmarks)
+        recipe = recipe.model_copy(update={"change": recipe.change.model_copy(update={"face_id": name})})
     try:
-        return apply_recipe(crop, landmarks, recipe).fake
+        return apply_recipe(crop, landmarks, recipe, face).fake
     except DegenerateMaskError:
         return None

@@ -64,7 +64,7 @@ _POLYGON_SHIFT_BITS = 8
 
 
 def hull_mask(
-    landmarks_px: FloatArray, mask_type: MaskType, hull_family: HullFamily | None, size_px: int
+    landmarks_px: FloatArray, mask_type: MaskType, hull_family: HullFamily | None, size_px: int, scale: float = 1.0
 ) -> FloatArray:
     """The region a mask type names: 1 inside the convex hull (or union of hulls) of its landmarks, else 0.
 
@@ -72,6 +72,7 @@ def hull_mask(
         landmarks_px: (68, 2), iBUG order, crop pixels; points may lie outside the crop.
         hull_family: needed for full faces, None for every other type.
         size_px: side S of the mask.
+        scale: the hulls' size about their common centre.
 
     Returns:
         (S, S) float32, 0 or 1.
@@ -80,7 +81,11 @@ def hull_mask(
         DegenerateMaskError: landmarks are not finite, far away, in a line, or the hull misses the crop.
         ValueError: another shape than (68, 2), or a hull family that does not go with the mask type.
     """
-    hulls = [cv2.convexHull(points) for points in _hulls(_checked(landmarks_px, size_px), mask_type, hull_family)]
+    points = _hulls(_checked(landmarks_px, size_px), mask_type, hull_family)
+    if scale != 1:
+        centre = np.concatenate(points).mean(axis=0)
+        points = [centre + np.float32(scale) * (part - centre) for part in points]
+    hulls = [cv2.convexHull(part) for part in points]
     least_px2 = MIN_MASK_SHARE * size_px * size_px
     mask = np.zeros((size_px, size_px), np.float32)
     for hull in hulls:

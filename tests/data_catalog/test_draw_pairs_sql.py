@@ -85,3 +85,17 @@ def test_parts_hold_whole_groups_and_together_every_pair(
 def test_no_candidates_have_no_part(tmp_path: Path) -> None:
     nobody = pa.table({name: pa.array([], pa.string()) for name in ("group_key", "face_id")})
     assert list(pair_drawing.draw_within(Lake(tmp_path), nobody, PairsConfig(), 0)) == []
+
+
+def test_every_two_faces_equal_the_reference_rule(tmp_path: Path) -> None:
+    config = PairsConfig(draw="all")
+    rows = [(key, face_id) for key, face_ids in sorted(_groups().items()) for face_id in face_ids]
+    keys, face_ids = (list(column) for column in zip(*rows, strict=True))
+    candidates = pa.table({"group_key": keys, "face_id": face_ids})
+    drawn = pa.concat_tables(pair_drawing.draw_within(Lake(tmp_path), candidates, config, seed=3))
+    expected = [
+        (key, base, partner)
+        for key, face_ids in sorted(_groups().items())
+        for base, partner in draw_pairs(face_ids, config, seed=3)
+    ]
+    assert list(zip(*(drawn[name].to_pylist() for name in drawn.column_names), strict=True)) == expected

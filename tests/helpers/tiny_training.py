@@ -58,10 +58,11 @@ class StoppedError(Exception):
     """Ends a training from its callback."""
 
 
-def stop_after(epoch: int, work_dir: Path) -> None:
+def stop_after(epoch: int, work_dir: Path, **changes: object) -> None:
     def stop(record: EpochRecord) -> None:
         if record.epoch == epoch:
             raise StoppedError
 
+    config = tiny_config(**changes)
     with pytest.raises(StoppedError):
-        train_backbone(tiny_config(), FAKES, training_faces(), validation_set(), work_dir, SEED, on_epoch=stop)
+        train_backbone(config, FAKES, training_faces(), validation_set(), work_dir, SEED, on_epoch=stop)

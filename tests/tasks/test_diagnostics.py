@@ -19,6 +19,7 @@ from tests.helpers.embedded_lake import (
     experiment_of,
     fake_videos,
     real_videos,
+    trained_backbone,
     with_settings,
 )
 
@@ -27,7 +28,7 @@ SMALL = {"components": (1, 2), "covariances": ("diag", "full")}
 
 def run(experiment: Experiment) -> StageRecord:
     pairs = result(draw.fn(experiment, EXTRACTION))
-    density = result(fit.fn(experiment, EXTRACTION, EMBEDDINGS, pairs))
+    density = result(fit.fn(experiment, EXTRACTION, trained_backbone(experiment), EMBEDDINGS, pairs))
     return result(examine.fn(experiment, EXTRACTION, EMBEDDINGS, pairs, density))
 
 

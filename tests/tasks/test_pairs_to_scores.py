@@ -49,7 +49,7 @@ def run(experiment: Experiment) -> Records:
     backbone = trained_backbone(experiment)
     pairs = result(draw.fn(experiment, EXTRACTION))
     check_pairs.fn(experiment, EXTRACTION, pairs)
-    density = result(fit.fn(experiment, EXTRACTION, EMBEDDINGS, pairs))
+    density = result(fit.fn(experiment, EXTRACTION, backbone, EMBEDDINGS, pairs))
     fusion = result(fuse.fn(experiment, EXTRACTION, backbone, EMBEDDINGS, pairs, density))
     detector = result(calibrate.fn(experiment, EXTRACTION, backbone, EMBEDDINGS, pairs, density, fusion))
     evaluated = result(evaluate.fn(experiment, EXTRACTION, detector, EMBEDDINGS, pairs))
@@ -246,8 +246,10 @@ def test_more_pairs_than_the_density_may_learn_from_are_drawn_by_their_names(tmp
     there = read_pairs(experiment, pairs.fingerprint, EXTRACTION).to_pylist()
     count = sum(row["role"] == "density" for row in there)
 
+    backbone = trained_backbone(experiment)
+
     def fitted(**density: int) -> StageRecord:
-        return result(fit.fn(with_settings(experiment, density=density), EXTRACTION, EMBEDDINGS, pairs))
+        return result(fit.fn(with_settings(experiment, density=density), EXTRACTION, backbone, EMBEDDINGS, pairs))
 
     whole = fitted()
     assert whole.facts["vectors"] == count

@@ -153,6 +153,17 @@ def test_a_finished_training_is_not_run_again_unless_its_weights_are_gone(
     assert_same_outcome(rebuilt, uninterrupted)
 
 
+def test_an_average_of_the_weights_is_kept_and_survives_a_kill(tmp_path: Path) -> None:
+    averaged = {"average_decay": 0.9}
+    whole = run(tmp_path / "whole", **averaged)
+    plain = run(tmp_path / "plain")
+    # The steps are those of the plain training; what is validated and kept is not.
+    assert [record.train_loss for record in whole.history] == [record.train_loss for record in plain.history]
+    assert whole.best_weights.read_bytes() != plain.kept_weights[0].read_bytes()
+    stop_after(2, tmp_path / "killed", **averaged)
+    assert_same_outcome(run(tmp_path / "killed", **averaged), whole)
+
+
 def test_the_folder_of_another_training_is_refused(tmp_path: Path) -> None:
     run(tmp_path, epochs=1)
     with pytest.raises(ArtefactError, match="other faces, parameters or code"):
@@ -207,6 +218,26 @@ def test_the_validation_set_is_fixed_and_its_fakes_come_from_its_recipes() -> No
     made = apply_recipe(crop, validation.faces.landmarks_crop_px[2], validation.recipes[2])
     np.testing.assert_array_equal(images[2], made.target)
     np.testing.assert_array_equal(images[8], made.fake)
+
+
+def test_a_validation_set_blends_in_its_own_faces_and_its_shares_find_them() -> None:
+    fakes = FAKES.model_copy(update={"families": {"other_face": 1.0}})
+    faces = synthetic_faces(4, 3, size_px=48, name="w")
+    landmarks = faces.landmarks_crop_px.copy()
+    landmarks[0] = 1e4
+    validation = draw_validation_set(dataclasses.replace(faces, landmarks_crop_px=landmarks), fakes, 3, SEED)
+    donors = {recipe.donor_id for recipe in validation.recipes}
+    assert len(validation) == 11
+    assert donors <= set(validation.faces.face_ids)
+    whole, _ = render_validation_set(validation, 48)
+    for index in range(3):
+        part, _ = render_validation_set(validation.share(index, 3), 48)
+        count = len(part) // 2
+        np.testing.assert_array_equal(part[:count], whole[:11][index::3])
+        np.testing.assert_array_equal(part[count:], whole[11:][index::3])
+    without = ValidationSet(validation.faces.of_rows([0]), validation.recipes[:1])
+    with pytest.raises(ArtefactError, match="blend in are gone"):
+        render_validation_set(without, 48)
 
 
 def test_a_validation_set_of_which_nothing_is_left_is_an_error() -> None:

@@ -85,12 +85,16 @@ def test_the_head_starts_undecided(model: str) -> None:
     assert head.weight.std() > 0.5 * backbone.embedding_dim**-0.5
 
 
-def test_the_wheels_weights_recognise_a_cup_of_coffee_and_a_cat() -> None:
-    network = timm.create_model("tf_efficientnet_lite0").eval()
-    network.load_state_dict(wheel_weights("tf_efficientnet_lite0"), strict=True)
-    preprocessing = Preprocessing(224, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+@pytest.mark.parametrize(
+    ("model", "size_px"),
+    [("tf_efficientnet_lite0", 224), ("tf_efficientnet_lite1", 240), ("tf_efficientnet_lite2", 260)],
+)
+def test_the_wheels_weights_recognise_a_cup_of_coffee_and_a_cat(model: str, size_px: int) -> None:
+    network = timm.create_model(model).eval()
+    network.load_state_dict(wheel_weights(model), strict=True)
+    preprocessing = Preprocessing(size_px, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     with torch.inference_mode():
-        pictures = np.stack([sample_picture("coffee.png", 224), sample_picture("chelsea.png", 224)])
+        pictures = np.stack([sample_picture("coffee.png", size_px), sample_picture("chelsea.png", size_px)])
         best = network(preprocessing.normalise(torch.from_numpy(pictures))).topk(5).indices
     espresso, tabby, tiger_cat, egyptian_cat = 967, 281, 282, 285
     assert espresso in best[0]
@@ -109,8 +113,8 @@ def test_the_wheel_gives_everything_but_the_head() -> None:
     assert not torch.equal(state["classifier.weight"], other["classifier.weight"])
 
 
-def test_the_wheel_serves_one_model_only() -> None:
-    with pytest.raises(ConfigError, match="tf_efficientnet_lite0 only"):
+def test_the_wheels_serve_their_own_models_only() -> None:
+    with pytest.raises(ConfigError, match="tf_efficientnet_lite0, tf_efficientnet_lite1, tf_efficientnet_lite2 only"):
         build_backbone(tiny_config(pretrained="wheel"), seed=0)
 
 

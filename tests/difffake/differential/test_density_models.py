@@ -461,8 +461,9 @@ def test_the_fingerprint_depends_on_what_the_model_reads_and_on_nothing_else(mod
     changes: dict[str, Any] = {
         "components": 7, "covariance": "diag", "covariance_floor": 0.5, "covariance_floor_unit": "data_variance",
         "max_iterations": 9, "subspace_dimensions": 5, "gamma": 0.5, "nu": 0.25, "neighbours": 9,
+        "logistic_regularisation": 0.5,
     }  # fmt: skip
-    of_all = {"model", "features", "combination", "l2_normalise", "fit_on", "held_out_folds"}
+    of_all = {"model", "against", "features", "combination", "l2_normalise", "fit_on", "held_out_folds"}
     # Which vectors a bound leaves enters by their digest; the bound itself changes no model.
     assert set(changes) | of_all | {"max_vectors"} == set(DensityConfig.model_fields)
     assert fingerprint("density", 1, DensityConfig(max_vectors=9), {}) == fingerprint("density", 1, DensityConfig(), {})

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from data_catalog.fingerprints import fingerprint
-from difffake.config import PairsConfig, Relation
+from difffake.config import ExperimentConfig, PairsConfig, Relation
 from difffake.differential.pairs import draw_pairs, draw_pairs_across
 from difffake.errors import DataError
 
@@ -194,3 +195,27 @@ def test_settings_of_other_relations_stay_out_of_the_fingerprint() -> None:
     assert len({name(), name(relation="cross_video"), name(relation="reference")}) == 3
     assert name(relation="cross_video", references=9) == name(relation="cross_video")
     assert name(relation="reference", references=9) != name(relation="reference")
+
+
+def test_all_pairs_hang_on_no_draw() -> None:
+    everything = PairsConfig(draw="all")
+    drawn = draw_pairs(["c", "a", "b"], everything, seed=1)
+    assert drawn == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert draw_pairs(["b", "c", "a"], everything, seed=2) == drawn
+    assert len(draw_pairs(_faces(40), everything, seed=0)) == 780
+    assert draw_pairs(["a"], everything, seed=0) == []
+    with pytest.raises(DataError, match="twice"):
+        draw_pairs(["a", "a"], everything, seed=0)
+
+
+def test_the_name_of_a_set_hangs_on_the_draw_and_not_on_what_it_does_not_use() -> None:
+    assert PairsConfig(draw="all").without_effect() >= {"pool_size", "half_up_to"}
+    assert "draw" not in PairsConfig(draw="all").without_effect()
+    assert "draw" in PairsConfig().without_effect()
+
+
+def test_all_pairs_need_a_difference_without_direction() -> None:
+    with pytest.raises(ValidationError, match="choose absolute or squared"):
+        ExperimentConfig.model_validate({"pairs": {"draw": "all"}, "density": {"combination": "signed"}})
+    with pytest.raises(ValidationError, match="at most 200 frames"):
+        ExperimentConfig.model_validate({"pairs": {"draw": "all"}, "faces": {"frames_per_video": 300}})

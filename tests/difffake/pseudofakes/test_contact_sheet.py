@@ -8,6 +8,8 @@ import pytest
 
 from difffake.config import PseudoFakesConfig
 from difffake.pseudofakes.contact_sheet import COLUMNS, KINDS, one_of_each_kind, pseudo_fake_sheet
+from difffake.pseudofakes.generator import Donor
+from difffake.pseudofakes.sources import DonorFace
 from tests.helpers.landmarks import canonical_landmarks, textured_face
 
 SIZE_PX = 64
@@ -31,6 +33,18 @@ def test_there_is_one_row_for_each_mask_type_and_full_face_hull(rows):
         ("mouth", None),
         ("lower_head", None),
     ]
+
+
+def test_there_is_one_row_for_each_family_that_is_drawn():
+    donor = Donor("d", lambda: DonorFace(textured_face(SIZE_PX, seed=3), canonical_landmarks(SIZE_PX)))
+    arguments = textured_face(SIZE_PX), canonical_landmarks(SIZE_PX), PseudoFakesConfig(variant="diverse")
+    rows = one_of_each_kind(*arguments, np.random.default_rng(0), donor)
+    assert [row.recipe.family for row in rows] == [
+        *["self_blend"] * len(KINDS), "other_face", "expression", "resynthesis",
+    ]  # fmt: skip
+    assert "other face" in pseudo_fake_sheet(rows).axes[len(KINDS) * len(COLUMNS)].get_ylabel()
+    without = one_of_each_kind(*arguments, np.random.default_rng(0))
+    assert [row.recipe.family for row in without[len(KINDS) :]] == ["expression", "resynthesis"]
 
 
 def test_the_panels_show_what_their_titles_say(rows):

@@ -3,7 +3,7 @@ import pytest
 
 from difffake.config import PseudoFakesConfig
 from difffake.errors import DegenerateMaskError
-from difffake.pseudofakes.forged_video import forge_video
+from difffake.pseudofakes.forged_video import DonorVideo, forge_video
 from difffake.pseudofakes.generator import apply_recipe
 from difffake.pseudofakes.recipe import draw_recipe
 from tests.helpers.landmarks import canonical_landmarks, textured_face
@@ -46,3 +46,39 @@ def test_a_face_without_a_mask_is_left_out_and_none_at_all_is_an_error(face: tup
     assert [image is None for image in made] == [False, True]
     with pytest.raises(DegenerateMaskError):
         forge_video([crop], nowhere[None], PseudoFakesConfig(), 0.005, np.random.default_rng(2))
+
+
+def test_landmarks_that_drift_move_the_mask_slowly(face: tuple[np.ndarray, np.ndarray]) -> None:
+    crop, landmarks = face
+    config = PseudoFakesConfig(
+        mask_weights={"mouth": 1}, blend_ratios=(1.0,), colour_strength="strong", elastic_alpha=0
+    )
+    still, drifting, redrawn = (
+        forge_video([crop] * 30, np.stack([landmarks] * 30), config, 0.0, np.random.default_rng(3), drift)
+        for drift in ("jitter", "landmarks", "redrawn")
+    )
+    assert all(np.array_equal(image, still[0]) for image in still)
+
+    def change(video: list[np.ndarray | None], lag: int) -> float:
+        images = [image.astype(int) for image in video if image is not None]
+        return float(np.mean([np.abs(a - b).mean() for a, b in zip(images, images[lag:], strict=False)]))
+
+    assert 0 < change(drifting, 1) < 0.8 * change(drifting, 20)
+    assert change(redrawn, 1) > 2 * change(drifting, 1)
+
+
+def test_another_persons_nearest_face_is_blended_into_each(face: tuple[np.ndarray, np.ndarray]) -> None:
+    crop, landmarks = face
+    shifted = landmarks.copy()
+    shifted[48:] += 4
+    asked: list[int] = []
+
+    def crops(row: int) -> np.ndarray:
+        asked.append(row)
+        return textured_face(SIZE_PX, seed=20 + row)
+
+    donor = DonorVideo(["x", "y"], crops, np.stack([landmarks, shifted]))
+    config = PseudoFakesConfig(families={"other_face": 1}, blend_ratios=(1.0,))
+    made = forge_video([crop, crop], np.stack([shifted, landmarks]), config, 0.0, np.random.default_rng(4), donor=donor)
+    assert asked == [1, 0]
+    assert all(image is not None and not np.array_equal(image, crop) for image in made)

@@ -140,7 +140,7 @@ def altered(**changes: object) -> str:
         ("", "not JSON"),
         ("[1]", "schema version None"),
         ("{}", "schema version None"),
-        (altered(schema_version=2), "schema version 2, this code reads 1"),
+        (altered(schema_version=3), "schema version 3, this code reads up to 2"),
         (altered(schema_version="1"), "schema version '1'"),
         (altered(schema_version=True), "schema version True"),
         (altered(blend_ratio="drop"), "blend_ratio"),

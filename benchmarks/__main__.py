@@ -2,11 +2,9 @@
 
 import json
 import os
-import platform
-import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks.measure import REPOSITORY, Figure
+from benchmarks.measure import Figure
+from benchmarks.origin import where
 
 NAMES = (
     "start", "extraction", "faces_found", "pseudo_fakes", "training", "embedding", "gpu", "pairs", "density", "scoring",
@@ -37,6 +36,8 @@ def main(
 ) -> None:
     """Measure stages against floors in the same run; exit code 1 when a bar is missed.
 
+    How well a configuration detects is a benchmark with options of its own: `detection --help`.
+
     Uses the real sample videos (DIFFFAKE_SAMPLE_DATA, or ../shared/data) where they are, the demo's footage otherwise.
     """
     for name in names or ():
@@ -52,15 +53,17 @@ def main(
             figures.append((name, figure))
     _print(figures)
     if json_file is not None:
-        content = _where() | {"figures": [{"benchmark": name} | asdict(figure) for name, figure in figures]}
+        content = where() | {"figures": [{"benchmark": name} | asdict(figure) for name, figure in figures]}
         json_file.write_text(json.dumps(content, indent=2), encoding="utf-8")
     if any(figure.is_met is False for _, figure in figures):
         raise typer.Exit(1)
 
 
 def _print(figures: list[tuple[str, Figure]]) -> None:
-    where = _where()
-    table = Table(title=f"Commit {where['commit']}, {where['cores']} cores of {where['machine']}", title_justify="left")
+    origin = where()
+    table = Table(
+        title=f"Commit {origin['commit']}, {origin['cores']} cores of {origin['machine']}", title_justify="left"
+    )
     for column in ("benchmark", "what", "value", "bar", "met", "note"):
         table.add_column(column, justify="right" if column in ("value", "bar") else "left", overflow="fold")
     for name, figure in figures:
@@ -70,31 +73,11 @@ def _print(figures: list[tuple[str, Figure]]) -> None:
     console.print(table)
 
 
-def _where() -> dict[str, str | int]:
-    cpu = next(
-        (line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
-        platform.processor(),
-    )
-    return {
-        "commit": _git("rev-parse", "--short", "HEAD") + ("+" if _git("status", "--porcelain") else ""),
-        "machine": cpu,
-        "cores": os.cpu_count() or 1,
-        "python": platform.python_version(),
-        "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
-    }
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(REPOSITORY), *arguments], capture_output=True, text=True, check=False)
-    return done.stdout.strip()
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        return Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-
-
 if __name__ == "__main__":
-    typer.run(main)
+    if sys.argv[1:2] == ["detection"]:
+        from benchmarks import detection
+
+        sys.argv[0:2] = [f"{sys.argv[0]} detection"]
+        typer.run(detection.main)
+    else:
+        typer.run(main)

@@ -61,9 +61,16 @@ class Format(StrEnum):
     JSON = "json"
 
 
+class PeopleOption(StrEnum):
+    """What one person is."""
+
+    FOLDER = "folder"
+    FILE = "file"
+
+
 def add_to(app: typer.Typer) -> None:
     """Make the commands part of the program."""
-    for command in (datasets, refresh, catalog, sql, maintain):
+    for command in (datasets, describe, refresh, catalog, sql, maintain):
         app.command()(command)
 
 
@@ -89,6 +96,43 @@ def datasets(
         ):
             output.print(f"  {what:9}{text}", soft_wrap=True, markup=False)
     typer.echo("`difffake datasets NAME` shows a layout in full, and what its splits serve.")
+
+
+def describe(
+    root: Annotated[Path, typer.Argument(help="A folder that holds real/ or fake/.")],
+    below: Annotated[str, typer.Option("--below", help="Only files below this folder, such as real/talks.")] = "",
+    people: Annotated[
+        PeopleOption, typer.Option("--people", help="What one person is: the folder a file lies in, or the file.")
+    ] = PeopleOption.FOLDER,
+    pattern: Annotated[
+        str | None,
+        typer.Option(
+            "--pattern",
+            help="Regular expression whose first group, in a file's name, is the person: '^([a-z]+_[0-9]+)_'.",
+        ),
+    ] = None,
+    validation: Annotated[
+        float, typer.Option("--val", min=0, max=1, help="Share of the people for validation and calibration.")
+    ] = 0.2,
+    test: Annotated[float, typer.Option("--test", min=0, max=1, help="Share of the people who are judged.")] = 0.0,
+) -> None:
+    """Write the `metadata.csv` of a folder of clips and photos: label, person, split.
+
+    People are put on a side by their names, so nobody moves when files are added. Rows that are there already stay as
+    they are: describe folders laid out differently one after the other with --below, and mend by hand what no rule
+    knows, above all the same person under two names.
+    """
+    from data_catalog.datasets.describe import METADATA, Shares, describe_files
+
+    written = describe_files(root, below, people.value, pattern, Shares(validation, test))
+    table = Table("label", "split", "files", "people", title=f"{root / METADATA}, {written.added} rows new")
+    for (label, split), (files, persons) in written.counts().items():
+        table.add_row(label, split or "none", str(files), str(persons) if label == "real" else "–")
+    output.print(table)
+    for what, names in (("named by the table but not there", written.gone), ("no video or photo", written.ignored)):
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            output.print(f"{len(names)} {what}: {', '.join(names[:3])}{more}", markup=False)
 
 
 def refresh(

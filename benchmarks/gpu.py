@@ -25,6 +25,7 @@ from difffake.backbone.device import crops_at_once, resolve_loader_workers, uses
 from difffake.backbone.embed import embed_crops
 from difffake.backbone.embedder import Backbone, build_backbone, evaluating
 from difffake.backbone.epoch import EpochRunner
+from difffake.backbone.learner import Learner
 from difffake.backbone.sam import SharpnessAwareMinimisation
 from difffake.config import BackboneConfig, PseudoFakesConfig
 from difffake.faces.records import FaceSet
@@ -84,7 +85,7 @@ def _fed_by_loader(faces: FaceSet, pairs: int, images_per_s: float) -> list[Figu
     with tempfile.TemporaryDirectory() as folder, packed_crops(shown.crops_jpeg, Path(folder) / "crops") as crops:
         fed = TrainingBatches(replace(shown, crops_jpeg=crops), config, fakes, 0, workers, pin_memory=True)
         backbone, optimiser = _on_gpu(config)
-        runner = EpochRunner(backbone, optimiser, fed, *_NO_VALIDATION, config, seed=0)
+        runner = EpochRunner(Learner.plain(backbone, optimiser), fed, *_NO_VALIDATION, config, seed=0)
         floor = _Resident(backbone, optimiser, pairs)
         # This round starts loader processes and chooses kernels.
         loader_s = _seconds(lambda: deque(fed.epoch(1), maxlen=0))

@@ -20,6 +20,7 @@ from difffake.backbone.crop_file import packed_crops
 from difffake.backbone.data import Batch, TrainingBatches
 from difffake.backbone.embedder import build_backbone
 from difffake.backbone.epoch import BatchSource, EpochRunner
+from difffake.backbone.learner import Learner
 from difffake.config import BackboneConfig, PseudoFakesConfig
 
 _ROUNDS = 5
@@ -90,4 +91,4 @@ def _runner(config: BackboneConfig, batches: BatchSource) -> EpochRunner:
     backbone = build_backbone(config, seed=0)
     backbone.to(memory_format=torch.channels_last)
     optimiser = torch.optim.SGD(backbone.parameters(), config.learning_rate, momentum=config.momentum)
-    return EpochRunner(backbone, optimiser, batches, *_NO_VALIDATION, config, seed=0)
+    return EpochRunner(Learner.plain(backbone, optimiser), batches, *_NO_VALIDATION, config, seed=0)

@@ -232,6 +232,13 @@ class BackboneConfig(Section):
         description="Share that a moving average of the weights keeps at each step; the average is validated, kept and "
         "used. 0: the weights themselves, as in the paper.",
     )
+    boundary_weight: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="Weight of a second loss: where in the last feature map the blending boundary lies. 0: as in the "
+        "paper. Wants a convolutional network; what learns it is not kept.",
+    )
     early_stop_epochs: Annotated[int, Field(ge=1)] | None = Field(
         None,
         description="After so many epochs without a better validation AUC the decay begins at once, and training ends "

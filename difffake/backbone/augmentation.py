@@ -21,7 +21,7 @@ from av.video.frame import VideoFrame
 
 from difffake.backbone.images import decode_crop
 from difffake.config import AugmentationName
-from difffake.faces.records import RgbImage
+from difffake.faces.records import FloatArray, RgbImage
 
 FLIP_JPEG_QUALITY = (40, 100)
 
@@ -100,15 +100,9 @@ class Augmentation:
     compression: Compression | None = None
 
 
-def augment_pair(
-    pair: tuple[RgbImage, RgbImage], name: AugmentationName, strength: float, rng: np.random.Generator
-) -> tuple[RgbImage, RgbImage]:
-    """The same augmentation of both pictures, (S, S, 3) uint8 RGB."""
-    if name == "none":
-        return pair
-    drawn = _DRAWS[name](strength, rng)
-    real, fake = (augment(image, drawn) for image in pair)
-    return real, fake
+def draw_augmentation(name: AugmentationName, strength: float, rng: np.random.Generator) -> Augmentation:
+    """What a configuration asks for; none: nothing is done, and no random number is drawn."""
+    return Augmentation() if name == "none" else _DRAWS[name](strength, rng)
 
 
 def draw_flip_jpeg(_: float, rng: np.random.Generator) -> Augmentation:
@@ -190,17 +184,37 @@ def augment(image_rgb: RgbImage, drawn: Augmentation) -> RgbImage:
     return _resized(image, side_px)
 
 
+def augment_mask(mask: FloatArray, drawn: Augmentation) -> FloatArray:
+    """A (S, S) float32 mask moved as its picture; 0 enters from outside."""
+    moved = np.ascontiguousarray(mask[:, ::-1]) if drawn.is_mirrored else mask
+    if drawn.geometry is None:
+        return moved
+    side_px = len(moved)
+    matrix = _matrix(drawn.geometry, side_px)
+    return np.asarray(cv2.warpAffine(moved, matrix, (side_px, side_px), flags=cv2.INTER_LINEAR), np.float32)
+
+
 def _coded_side_px(wanted_px: float) -> int:
     return max(2, round(wanted_px / _MACROBLOCK_PX)) * _MACROBLOCK_PX
 
 
 def _move(image: RgbImage, geometry: Geometry) -> RgbImage:
     side_px = len(image)
+    moved = cv2.warpAffine(
+        image,
+        _matrix(geometry, side_px),
+        (side_px, side_px),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
+    return np.asarray(moved, np.uint8)
+
+
+def _matrix(geometry: Geometry, side_px: int) -> npt.NDArray[np.float64]:
     middle = (side_px - 1) / 2
     matrix = cv2.getRotationMatrix2D((middle, middle), geometry.rotation_degrees, geometry.scale)
     matrix[:, 2] += np.array([geometry.shift_x, geometry.shift_y]) * side_px
-    moved = cv2.warpAffine(image, matrix, (side_px, side_px), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    return np.asarray(moved, np.uint8)
+    return np.asarray(matrix, np.float64)
 
 
 def _recolour(image: RgbImage, colour: Colour) -> RgbImage:

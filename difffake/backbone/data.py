@@ -18,14 +18,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from difffake.backbone.augmentation import augment_pair
+from difffake.backbone.augmentation import Augmentation, augment, augment_mask, draw_augmentation
+from difffake.backbone.boundary import MAP_PX, boundary_target
 from difffake.backbone.classes import FAKE_CLASS, REAL_CLASS
 from difffake.backbone.images import decode_crop, resize_to_input
 from difffake.config import BackboneConfig, PseudoFakesConfig
 from difffake.errors import DegenerateMaskError, TrainingError
-from difffake.faces.records import FaceSet, RgbImage
+from difffake.faces.records import FaceSet, FloatArray, RgbImage
 from difffake.pseudofakes.donors import DonorPool
-from difffake.pseudofakes.generator import Donor, make_pseudo_fake
+from difffake.pseudofakes.generator import Donor, PseudoFake, make_pseudo_fake
 from difffake.pseudofakes.sources import DonorFace
 from difffake.randomness import derive_rng, derive_seed
 
@@ -57,16 +58,19 @@ class Batch:
         images: (2P, S, S, 3) uint8 RGB at the network's input size.
         labels: (2P,) int64, 1 for fakes.
         skipped_pairs: faces of the batch's plan left out because no mask could be drawn on them.
+        boundaries: (2P, MAP_PX, MAP_PX) float32, see `boundary_target`; None: nobody looks for them.
     """
 
     images: Images
     labels: Labels
     skipped_pairs: int
+    boundaries: FloatArray | None = None
 
     def pin_memory(self) -> "Batch":
         """The same batch in page-locked memory, from which a GPU copies beside its work; the loader's thread asks."""
         images, labels = (torch.from_numpy(array).pin_memory().numpy() for array in (self.images, self.labels))
-        return replace(self, images=images, labels=labels)
+        boundaries = None if self.boundaries is None else torch.from_numpy(self.boundaries).pin_memory().numpy()
+        return replace(self, images=images, labels=labels, boundaries=boundaries)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +84,15 @@ class _SharedBatch:
     images: Tensor
     labels: Tensor
     skipped_pairs: int
+    boundaries: Tensor | None
 
     def pin_memory(self) -> "_SharedBatch":
-        return replace(self, images=self.images.pin_memory(), labels=self.labels.pin_memory())
+        boundaries = None if self.boundaries is None else self.boundaries.pin_memory()
+        return replace(self, images=self.images.pin_memory(), labels=self.labels.pin_memory(), boundaries=boundaries)
 
     def batch(self) -> Batch:
-        return Batch(self.images.numpy(), self.labels.numpy(), self.skipped_pairs)
+        boundaries = None if self.boundaries is None else self.boundaries.numpy()
+        return Batch(self.images.numpy(), self.labels.numpy(), self.skipped_pairs, boundaries)
 
 
 def choose_faces(faces: FaceSet, per_video: int, seed: int, *purpose: str | int) -> list[int]:
@@ -157,22 +164,26 @@ class PairDataset(Dataset[Batch]):
         """The batch of one plan; rows whose landmarks allow no mask are left out and counted."""
         epoch, rows = plan
         pairs: list[tuple[RgbImage, RgbImage]] = []
+        of_fakes: list[FloatArray] = []
         for row in rows:
             try:
-                pairs.append(self._pair(epoch, row))
+                made, drawn = self._pair(epoch, row)
             except DegenerateMaskError:
                 continue
-        return Batch(*stack_pairs(pairs, self._config.input_size_px), skipped_pairs=len(rows) - len(pairs))
+            pairs.append((augment(made.target, drawn), augment(made.fake, drawn)))
+            if self._config.boundary_weight:
+                of_fakes.append(boundary_target(augment_mask(made.mask, drawn)))
+        images, labels = stack_pairs(pairs, self._config.input_size_px)
+        return Batch(images, labels, len(rows) - len(pairs), _boundaries(of_fakes) if of_fakes else None)
 
-    def _pair(self, epoch: int, row: int) -> tuple[RgbImage, RgbImage]:
+    def _pair(self, epoch: int, row: int) -> tuple[PseudoFake, Augmentation]:
         face_id = self._faces.face_ids[row]
         crop = decode_crop(self._faces.crops_jpeg[row], face_id)
         rng = derive_rng(self._seed, "pseudo_fake", epoch, face_id)
         landmarks = self._faces.landmarks_crop_px[row]
         _, made = make_pseudo_fake(crop, landmarks, self._pseudo_fakes, rng, donor=self._donor(epoch, row))
         drawn_from = derive_rng(self._seed, "augmentation", epoch, face_id)
-        name, strength = self._config.augmentation, self._config.augmentation_strength
-        return augment_pair((made.target, made.fake), name, strength, drawn_from)
+        return made, draw_augmentation(self._config.augmentation, self._config.augmentation_strength, drawn_from)
 
     def _donor(self, epoch: int, row: int) -> Donor | None:
         if self._given_donors is not None:
@@ -195,7 +206,15 @@ class _SharedDataset(Dataset[_SharedBatch]):
 
     def __getitem__(self, plan: BatchPlan) -> _SharedBatch:
         batch = self._made[plan]
-        return _SharedBatch(torch.from_numpy(batch.images), torch.from_numpy(batch.labels), batch.skipped_pairs)
+        boundaries = None if batch.boundaries is None else torch.from_numpy(batch.boundaries)
+        images, labels = torch.from_numpy(batch.images), torch.from_numpy(batch.labels)
+        return _SharedBatch(images, labels, batch.skipped_pairs, boundaries)
+
+
+def _boundaries(of_fakes: Sequence[FloatArray]) -> FloatArray:
+    """Reals have none."""
+    reals = np.zeros((len(of_fakes), MAP_PX, MAP_PX), np.float32)
+    return np.concatenate([reals, np.stack(of_fakes)])
 
 
 def stack_pairs(pairs: Sequence[tuple[RgbImage, RgbImage]], input_size_px: int) -> tuple[Images, Labels]:

@@ -88,11 +88,32 @@ class Backbone(nn.Module):
         """Embeddings (N, D) of normalised images (N, 3, S, S)."""
         return self._pooled(self.network.forward_features(images))
 
+    def map_and_logits(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The last features (N, D, H, W), or whatever the network has instead, and `forward`, in one pass."""
+        last: Tensor = self.network.forward_features(images)
+        logits: Tensor = self.network.forward_head(last)
+        return last, logits
+
     def features_and_logits(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """`features` and `forward` in one pass."""
-        last = self.network.forward_features(images)
-        logits: Tensor = self.network.forward_head(last)
+        last, logits = self.map_and_logits(images)
         return self._pooled(last), logits
+
+    def map_channels(self) -> int:
+        """The channels D of the last feature map.
+
+        Raises:
+            ConfigError: the network has none.
+        """
+        size_px = self.preprocessing.input_size_px
+        with evaluating(self), torch.inference_mode():
+            last = self.network.forward_features(torch.zeros(1, 3, size_px, size_px, device=self.device))
+        if last.ndim != 4 or last.shape[1] != self.network.num_features:
+            raise ConfigError(
+                f"{self.model_name} has no last feature map to look for boundaries in (its features are "
+                f"{tuple(last.shape)}): set backbone.boundary_weight to 0, or choose a convolutional network"
+            )
+        return int(last.shape[1])
 
     def _pooled(self, last: Tensor) -> Tensor:
         if last.ndim == 4 and last.shape[1] == self.network.num_features:

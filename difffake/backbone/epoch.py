@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from difffake.backbone.arrival import Arrival
-from difffake.backbone.averaging import WeightAverage
 from difffake.backbone.data import Batch, Images, Labels, naming_lost_processes
 from difffake.backbone.device import resolve_embed_batch, uses_bf16
 from difffake.backbone.embed import features_and_fake_probability
 from difffake.backbone.embedder import Backbone
+from difffake.backbone.learner import Learner
 from difffake.backbone.sam import SharpnessAwareMinimisation
 from difffake.backbone.schedule import learning_rate_at
 from difffake.backbone.team import Team
@@ -69,31 +69,30 @@ class EpochRunner:
     those of the whole.
 
     Args:
-        backbone: on the device it is trained on.
+        learner: its network is on the device it is trained on.
         batches: the shares of this process.
         validation_images: (N, S, S, 3) uint8 RGB at the network's input size, this process's share.
         validation_labels: (N,) int64, 1 for fakes.
-        average: of the weights; it is what is validated.
     """
 
     def __init__(
         self,
-        backbone: Backbone,
-        optimiser: torch.optim.Optimizer,
+        learner: Learner,
         batches: BatchSource,
         validation_images: Images,
         validation_labels: Labels,
         config: BackboneConfig,
         seed: int,
         team: Team | None = None,
-        average: WeightAverage | None = None,
     ) -> None:
+        backbone = learner.backbone
         self._backbone = backbone
-        self._average = average or WeightAverage(backbone.network, decay=0)
+        self._boundary = learner.boundary
+        self._average = learner.average
         self._device = backbone.device
         self._team = team or Team(backbone.device)
-        self._optimiser = optimiser
-        self._minimisation = SharpnessAwareMinimisation(backbone, optimiser, config.sam_rho, self._team)
+        self._optimiser = learner.optimiser
+        self._minimisation = SharpnessAwareMinimisation(backbone, learner.optimiser, config.sam_rho, self._team)
         self._batches = batches
         self._validation = validation_images, validation_labels
         self._config = config
@@ -171,19 +170,33 @@ class EpochRunner:
         pixels = torch.from_numpy(batch.images).to(self._device, non_blocking=True)
         labels = torch.from_numpy(batch.labels).to(self._device, non_blocking=True)
         images = self._backbone.preprocessing.normalise(pixels)
+        boundaries = self._boundaries(batch)
         passes: list[Tensor] = []
 
         def share_of_loss() -> Tensor:
+            last: Tensor | None = None
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-                logits = self._backbone(images)
+                if boundaries is None:
+                    logits = self._backbone(images)
+                else:
+                    last, logits = self._backbone.map_and_logits(images)
             passes.append(logits.detach())
             # Shares differ in size: each image has the same weight in the sum over the processes.
-            return cross_entropy(logits.float(), labels, reduction="sum") / count
+            loss = cross_entropy(logits.float(), labels, reduction="sum") / count
+            if boundaries is None or last is None or self._boundary is None:
+                return loss
+            share = self._config.boundary_weight * len(labels) / count
+            return loss + share * self._boundary.loss(last, boundaries)
 
         loss = self._minimisation.step(share_of_loss)
         self._average.update()
         sums.correct += (passes[0].argmax(dim=1) == labels).sum()
         return _Step(Arrival(loss), count, where)
+
+    def _boundaries(self, batch: Batch) -> Tensor | None:
+        if self._boundary is None or batch.boundaries is None:
+            return None
+        return torch.from_numpy(batch.boundaries).to(self._device, non_blocking=True)
 
     def _count(self, step: _Step | None, sums: _Sums) -> None:
         if step is None:

@@ -11,10 +11,12 @@ import torch
 
 from difffake.backbone.averaging import WeightAverage
 from difffake.backbone.batch_statistics import share_batch_statistics
+from difffake.backbone.boundary import BoundaryHead
 from difffake.backbone.data import TrainingBatches
 from difffake.backbone.device import require_compiler, resolve_loader_workers
 from difffake.backbone.embedder import Backbone, build_backbone
 from difffake.backbone.epoch import EpochRunner
+from difffake.backbone.learner import Learner
 from difffake.backbone.optimiser import build_optimiser
 from difffake.backbone.schedule import epochs_to_run
 from difffake.backbone.team import Team
@@ -61,10 +63,9 @@ def run_training(training: Training, team: Team, on_epoch: OnEpoch | None, on_st
     backbone.network = share_batch_statistics(backbone.network, team)
     backbone.to(team.device).to(memory_format=torch.channels_last)
     backbone.is_trained = True
-    optimiser = build_optimiser(backbone.parameters(), config)
-    average = WeightAverage(backbone.network, config.average_decay)
+    learner = _learner(backbone, config, seed)
     folder = training.folder()
-    history = folder.resume(backbone, optimiser, average)
+    history = folder.resume(learner)
     epochs = _length(history, config)
     if len(history) == epochs:
         return history
@@ -73,26 +74,29 @@ def run_training(training: Training, team: Team, on_epoch: OnEpoch | None, on_st
         # In place: torch.compile(network) would be another module, whose weights have other names.
         backbone.network.compile()
     with training.batch_makers() if training.batch_makers is not None else nullcontext() as executor:
-        runner = _runner(training, team, backbone, optimiser, average, executor)
+        runner = _runner(training, team, learner, executor)
         while len(history) < epochs:
             history = (*history, runner.run(len(history) + 1, epochs, on_step))
             epochs = _length(history, config)
             if team.index == 0:
-                folder.store(backbone, optimiser, average, history)
+                folder.store(learner, history)
                 _log(history[-1], epochs)
                 if on_epoch is not None:
                     on_epoch(history[-1])
     return history
 
 
-def _runner(
-    training: Training,
-    team: Team,
-    backbone: Backbone,
-    optimiser: torch.optim.Optimizer,
-    average: WeightAverage,
-    executor: Executor | None,
-) -> EpochRunner:
+def _learner(backbone: Backbone, config: BackboneConfig, seed: int) -> Learner:
+    boundary = None
+    if config.boundary_weight:
+        boundary = BoundaryHead(backbone.map_channels(), derive_seed(seed, "backbone", "boundary"))
+        boundary.to(backbone.device)
+    parameters = [*backbone.parameters(), *(boundary.parameters() if boundary is not None else ())]
+    average = WeightAverage(backbone.network, config.average_decay)
+    return Learner(backbone, boundary, build_optimiser(parameters, config), average)
+
+
+def _runner(training: Training, team: Team, learner: Learner, executor: Executor | None) -> EpochRunner:
     config = training.config
     batches = TrainingBatches(
         training.train,
@@ -105,7 +109,7 @@ def _runner(
         executor=executor,
     )
     images, labels = render_validation_set(training.validation.share(team.index, team.count), config.input_size_px)
-    return EpochRunner(backbone, optimiser, batches, images, labels, config, training.seed, team, average)
+    return EpochRunner(learner, batches, images, labels, config, training.seed, team)
 
 
 def _length(history: History, config: BackboneConfig) -> int:

@@ -2,18 +2,12 @@
 
 import json
 import logging
-import re
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
-from difffake.backbone.averaging import WeightAverage
 from difffake.backbone.checkpoints import save_weights
-from difffake.backbone.embedder import Backbone
+from difffake.backbone.learner import Learner
 from difffake.backbone.tensor_files import read_tensors, write_tensors
 from difffake.errors import ArtefactError, DivergedError
 
@@ -78,24 +72,22 @@ class TrainingFolder:
         self._training_digest = training_digest
         self._keep_best = keep_best
 
-    def store(
-        self, backbone: Backbone, optimiser: torch.optim.Optimizer, average: WeightAverage, history: History
-    ) -> None:
+    def store(self, learner: Learner, history: History) -> None:
         """Make the last epoch of `history` durable; a crash at any moment leaves the one before usable."""
         best = best_epochs(history, self._keep_best)
         if history[-1].epoch in best:
-            with average.applied():
-                save_weights(backbone, self.weights_path(history[-1].epoch))
+            with learner.average.applied():
+                save_weights(learner.backbone, self.weights_path(history[-1].epoch))
         write_tensors(
             self._work_dir / f"checkpoint-{len(history):05d}.safetensors",
-            _checkpoint_tensors(backbone, optimiser, average),
+            learner.tensors(),
             self._header() | {"history": [asdict(record) for record in history]},
         )
         for old in self._checkpoints()[_CHECKPOINTS_KEPT:]:
             old.unlink()
         self._keep_weights({*best, *best_epochs(history[:-1], self._keep_best)})
 
-    def resume(self, backbone: Backbone, optimiser: torch.optim.Optimizer, average: WeightAverage) -> History:
+    def resume(self, learner: Learner) -> History:
         """Load the newest usable checkpoint and return the epochs done; without one, change nothing and return none.
 
         A damaged checkpoint, or one whose best weights are gone or damaged, is passed over with a warning.
@@ -113,7 +105,7 @@ class TrainingFolder:
             self._check_header(path, header)
             history = tuple(EpochRecord(**record) for record in header["history"])
             if self._has_best_weights(history):
-                _load_checkpoint(tensors, backbone, optimiser, average)
+                learner.load(tensors)
                 _logger.info("training resumes after epoch %d, from %s", len(history), path)
                 return history
         if checkpoints:
@@ -202,50 +194,3 @@ class TrainingFolder:
         for path in self._work_dir.glob("weights-*.safetensors"):
             if path not in kept:
                 path.unlink()
-
-
-def _checkpoint_tensors(
-    backbone: Backbone, optimiser: torch.optim.Optimizer, average: WeightAverage
-) -> dict[str, Tensor]:
-    tensors = {f"network.{name}": tensor for name, tensor in backbone.network.state_dict().items()}
-    tensors |= {f"average.{name}": tensor for name, tensor in average.state().items()}
-    for index, parameter in enumerate(_parameters(optimiser)):
-        for name, value in optimiser.state.get(parameter, {}).items():
-            if isinstance(value, Tensor):
-                tensors[f"optimiser.{index}.{name}"] = value
-    return tensors
-
-
-def _load_checkpoint(
-    tensors: dict[str, Tensor], backbone: Backbone, optimiser: torch.optim.Optimizer, average: WeightAverage
-) -> None:
-    weights = _below("network.", tensors)
-    average.load(_below("average.", tensors))
-    try:
-        backbone.network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ArtefactError(
-            f"the checkpoint of {backbone.model_name} does not fit the network the installed timm builds "
-            f"({error!s:.300}): use the timm version it was trained with, or begin anew in another work_dir"
-        ) from error
-    parameters = list(_parameters(optimiser))
-    for name, value in tensors.items():
-        if match := re.fullmatch(r"optimiser\.(\d+)\.(\w+)", name):
-            parameter = parameters[int(match[1])]
-            optimiser.state[parameter][match[2]] = _like_torch_makes_it(value, parameter)
-
-
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def _like_torch_makes_it(value: Tensor, parameter: nn.Parameter) -> Tensor:
-    """A moment in its parameter's memory layout, as another one may round differently; a step count as it is."""
-    if value.shape != parameter.shape:
-        return value
-    return torch.empty_like(parameter, requires_grad=False).copy_(value)
-
-
-def _parameters(optimiser: torch.optim.Optimizer) -> Iterator[nn.Parameter]:
-    for group in optimiser.param_groups:
-        yield from group["params"]

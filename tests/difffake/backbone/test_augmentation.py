@@ -13,7 +13,8 @@ from difffake.backbone.augmentation import (
     Compression,
     Geometry,
     augment,
-    augment_pair,
+    augment_mask,
+    draw_augmentation,
     draw_flip_jpeg,
     draw_robust,
 )
@@ -30,16 +31,16 @@ def rng(seed: int) -> np.random.Generator:
 @pytest.mark.parametrize("name", ["flip_jpeg", "robust"])
 def test_both_of_a_pair_are_treated_alike(name: AugmentationName) -> None:
     for seed in range(12):
-        real, fake = augment_pair((IMAGE, IMAGE.copy()), name, 1.0, rng(seed))
+        drawn = draw_augmentation(name, 1.0, rng(seed))
+        real, fake = augment(IMAGE, drawn), augment(IMAGE.copy(), drawn)
         np.testing.assert_array_equal(real, fake)
         assert real.shape == IMAGE.shape
         assert real.dtype == np.uint8
 
 
 def test_none_changes_nothing() -> None:
-    real, fake = augment_pair((IMAGE, IMAGE), "none", 1.0, rng(0))
-    assert real is IMAGE
-    assert fake is IMAGE
+    assert draw_augmentation("none", 1.0, rng(0)) == Augmentation()
+    assert augment(IMAGE, Augmentation()) is IMAGE
 
 
 def test_a_mirror_comes_half_of_the_time() -> None:
@@ -159,3 +160,16 @@ def test_noise_has_the_spread_it_says_and_is_shared() -> None:
     noisy = augment(flat, Augmentation(noise_levels=8, noise_seed=3))
     assert (noisy.astype(float) - 128).std() == pytest.approx(8, rel=0.03)
     np.testing.assert_array_equal(noisy, augment(flat, Augmentation(noise_levels=8, noise_seed=3)))
+
+
+def test_a_mask_moves_as_its_picture_and_is_neither_coded_nor_blurred() -> None:
+    mask = np.zeros((65, 65), np.float32)
+    mask[20:30, 40:50] = 0.7
+    image = np.repeat((mask * 255).astype(np.uint8)[..., None], 3, axis=2)
+    drawn = Augmentation(is_mirrored=True, geometry=Geometry(20, 1.2, 0.05, -0.03))
+    moved = augment_mask(mask, drawn)
+    assert np.abs(moved - augment(image, drawn)[..., 0] / 255).max() < 0.02
+    rough = dataclasses.replace(
+        drawn, blur_sigma_px=2.0, size_share=0.4, noise_levels=9, compression=Compression("jpeg", 30)
+    )
+    np.testing.assert_array_equal(augment_mask(mask, rough), moved)

@@ -7,6 +7,7 @@ import torch
 from difffake.backbone.data import TrainingBatches
 from difffake.backbone.embedder import build_backbone
 from difffake.backbone.epoch import EpochRunner, validation_auc
+from difffake.backbone.learner import Learner
 from difffake.backbone.validation import draw_validation_set, render_validation_set
 from difffake.config import BackboneConfig, PseudoFakesConfig
 from difffake.errors import TrainingError
@@ -24,7 +25,8 @@ def weights_after_an_epoch(epoch: int, global_seed: int) -> torch.Tensor:
     backbone.network.drop_rate = 0.5
     optimiser = torch.optim.SGD(backbone.parameters(), lr=0.1)
     validation = render_validation_set(draw_validation_set(faces, FAKES, 1, seed=0), 32)
-    runner = EpochRunner(backbone, optimiser, TrainingBatches(faces, CONFIG, FAKES, 0), *validation, CONFIG, seed=0)
+    learner = Learner.plain(backbone, optimiser)
+    runner = EpochRunner(learner, TrainingBatches(faces, CONFIG, FAKES, 0), *validation, CONFIG, seed=0)
     torch.manual_seed(global_seed)
     runner.run(epoch, CONFIG.epochs, on_step=None)
     return torch.nn.utils.parameters_to_vector(backbone.parameters()).detach()

@@ -9,6 +9,7 @@ from difffake.backbone.data import TrainingBatches
 from difffake.backbone.embed import embed_crops
 from difffake.backbone.embedder import build_backbone
 from difffake.backbone.epoch import EpochRunner
+from difffake.backbone.learner import Learner
 from difffake.backbone.sam import SharpnessAwareMinimisation
 from difffake.backbone.validation import draw_validation_set, render_validation_set
 from difffake.config import BackboneConfig, PseudoFakesConfig
@@ -65,7 +66,7 @@ def test_an_epoch_learns_what_it_learns_on_the_cpu() -> None:
         backbone.to(device).to(memory_format=torch.channels_last)
         optimiser = torch.optim.SGD(backbone.parameters(), lr=0.01, momentum=0.9)
         batches = TrainingBatches(faces, CONFIG, FAKES, 0, workers, pin_memory=device == "cuda")
-        runner = EpochRunner(backbone, optimiser, batches, *validation, CONFIG, seed=0)
+        runner = EpochRunner(Learner.plain(backbone, optimiser), batches, *validation, CONFIG, seed=0)
         records.append([runner.run(epoch, 2, on_step=None) for epoch in (1, 2)])
     for on_cpu, on_gpu in zip(*records, strict=True):
         assert on_gpu.train_loss == pytest.approx(on_cpu.train_loss, rel=0.05)

@@ -13,6 +13,7 @@ import typer
 from data_catalog.home import DEFAULT_HOME
 from difffake.config import DatasetSpec, ExperimentConfig, StageName, load_config
 from difffake.errors import DiffFakeError
+from difffake.memory import share_one_arena
 from flows import data_cli, score_cli, service_cli
 from flows.options import (
     CONFIGS,
@@ -202,6 +203,7 @@ service_cli.add_to(app)
 
 def main() -> None:
     """Entry point: an error a user can mend is one message and exit code 1."""
+    share_one_arena()
     # A polite end stops the servers this command started; only SIGKILL leaves them, for the next run to take over.
     signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(EXIT_TERMINATED))
     code: int | str | None = EXIT_DONE

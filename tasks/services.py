@@ -249,8 +249,12 @@ def start_worker(home: Home, port: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", WORK_POOL, "--type", "process"]
     command += ["--name", worker_name(home), "--with-healthcheck"]
     health = {"PREFECT_WORKER_WEBSERVER_HOST": HOST, "PREFECT_WORKER_WEBSERVER_PORT": str(port)}
-    # What happens to its runs belongs into its log.
-    loud = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO", "DIFFFAKE_HOME": str(home.root.resolve())}
+    # What happens to its runs belongs into its log. One arena: see `difffake.memory.share_one_arena`.
+    loud = {
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
+        "DIFFFAKE_HOME": str(home.root.resolve()),
+        "MALLOC_ARENA_MAX": "1",
+    }
     return _spawn(
         home, "worker", command, prefect_environment(home, server.port) | _shared_tracking(home) | health | loud
     )

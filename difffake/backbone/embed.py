@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from difffake.backbone.data import Images
 from difffake.backbone.decoding import decoded_batches
 from difffake.backbone.embedder import Backbone, evaluating
 from difffake.faces.records import FloatArray
+from difffake.memory import keeping_freed_memory
 
 _MOST_DECODING_THREADS = 8
 """Beside a GPU; each decodes about 2,000 crops of 224 px a second, an H200 embeds 5,300 with EfficientNet-B4."""
@@ -62,7 +63,8 @@ def embed_crops(backbone: Backbone, crops_jpeg: Sequence[bytes], batch_size: int
         pin_memory=on_gpu,
     )
     running: tuple[int, Arrival] | None = None
-    with closing(batches), evaluating(backbone), torch.inference_mode():
+    kept = nullcontext() if on_gpu else keeping_freed_memory()
+    with kept, closing(batches), evaluating(backbone), torch.inference_mode():
         for start, pixels in batches:
             begun = start, Arrival(*_forward(backbone, pixels))
             if running is not None:
@@ -81,7 +83,8 @@ def embed_images(backbone: Backbone, images: Images) -> Embeddings:
 
 def features_and_fake_probability(backbone: Backbone, images: Images) -> tuple[FloatArray, FloatArray]:
     """The (N, D) embeddings and (N,) softmax outputs for fake, whether or not the network was trained."""
-    with evaluating(backbone), torch.inference_mode():
+    kept = nullcontext() if backbone.device.type == "cuda" else keeping_freed_memory()
+    with kept, evaluating(backbone), torch.inference_mode():
         features, fake_probability = _forward(backbone, torch.from_numpy(images))
     return features.cpu().numpy(), fake_probability.cpu().numpy()
 

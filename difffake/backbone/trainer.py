@@ -24,6 +24,7 @@ from difffake.backbone.training_folder import EpochRecord, History, TrainingFold
 from difffake.backbone.validation import ValidationSet, render_validation_set
 from difffake.config import BackboneConfig, PseudoFakesConfig
 from difffake.faces.records import FaceSet
+from difffake.memory import keeping_freed_memory
 from difffake.randomness import derive_seed
 
 OnEpoch = Callable[[EpochRecord], None]
@@ -73,7 +74,10 @@ def run_training(training: Training, team: Team, on_epoch: OnEpoch | None, on_st
         require_compiler(team.device)
         # In place: torch.compile(network) would be another module, whose weights have other names.
         backbone.network.compile()
-    with training.batch_makers() if training.batch_makers is not None else nullcontext() as executor:
+    with (
+        training.batch_makers() if training.batch_makers is not None else nullcontext() as executor,
+        keeping_freed_memory() if team.device.type == "cpu" else nullcontext(),
+    ):
         runner = _runner(training, team, learner, executor)
         while len(history) < epochs:
             history = (*history, runner.run(len(history) + 1, epochs, on_step))

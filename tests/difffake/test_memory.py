@@ -1,7 +1,10 @@
 """Memory in a process of its own, as a worker has it."""
 
+import platform
 import subprocess
 import sys
+
+import pytest
 
 READER = """
 import gc
@@ -55,3 +58,49 @@ print((most - before) >> 20)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 150
+
+
+FAULTS = """
+import ctypes, resource, threading
+from difffake.memory import keeping_freed_memory, share_one_arena
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
+
+def faults(rounds):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(rounds):
+        block = libc.malloc(ctypes.c_size_t(48 << 20))
+        libc.memset(block, 1, 48 << 20)
+        libc.free(block)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+def measure():
+    faults(1)
+    outside = faults(4)
+    with keeping_freed_memory():
+        faults(1)
+        with keeping_freed_memory():
+            inside = faults(4)
+        still = faults(4)
+    faults(1)
+    print(outside, inside, still, faults(4))
+
+share_one_arena()
+thread = threading.Thread(target=measure)
+thread.start()
+thread.join()
+"""
+PAGES_OF_48_MB = 48 * 2**20 // 4096
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are not told")
+def test_freed_memory_is_used_again_in_threads_too_and_given_back_afterwards() -> None:
+    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
+    outside, inside, still, afterwards = (int(part) for part in done.stdout.split())
+    assert outside > 3 * PAGES_OF_48_MB
+    assert inside < 0.1 * PAGES_OF_48_MB
+    assert still < 0.1 * PAGES_OF_48_MB
+    assert afterwards > 3 * PAGES_OF_48_MB

@@ -9,23 +9,22 @@ from data_catalog.lake import Lake
 from difffake.config import PairsConfig
 
 _FACES_AT_ONCE = 200_000
-_FACES_OF_ALL_PAIRS = 20_000
 _VIDEOS_AT_ONCE = 2_500
 
 
 def draw_within(lake: Lake, candidates: pa.Table, config: PairsConfig, seed: int) -> Iterator[pa.Table]:
     """Columns group_key, base_id, partner_id of the pairs within a person of a video.
 
-    See `draw_pairs.sql` and `draw_all_pairs.sql`.
+    See `draw_pairs.sql` and `draw_spread_pairs.sql`.
 
     Args:
-        candidates: columns group_key, face_id, sorted by group as `pending_pairs.sql` gives them; a group lies in one
-            part.
+        candidates: columns group_key, face_id, frame_index, sorted by group as `pending_pairs.sql` gives them; a group
+            lies in one part.
     """
     parameters = {"seed": seed, "pool_size": config.pool_size, "half_up_to": config.half_up_to}
     query, at_once = "draw_pairs", _FACES_AT_ONCE
-    if config.draw == "all":
-        query, at_once, parameters = "draw_all_pairs", _FACES_OF_ALL_PAIRS, {}
+    if config.draw == "spread":
+        query, at_once, parameters = "draw_spread_pairs", _FACES_AT_ONCE, {}
     start = 0
     while start < candidates.num_rows:
         stop = _end_of_group(candidates["group_key"], min(start + at_once, candidates.num_rows))

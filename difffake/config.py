@@ -291,10 +291,11 @@ class PairsConfig(Section):
         description="Where a face's partner comes from. same_video: the same video; cross_video: another real video of "
         "the same person, drawn anew for every face; reference: the same few other real videos of the person.",
     )
-    draw: Literal["pool", "all"] = Field(
+    draw: Literal["pool", "spread"] = Field(
         "pool",
         description="same_video: which faces of a video are compared. pool: every face with one of a few drawn ones, "
-        "as in the paper; all: every two faces, so that the score hangs on no draw (780 pairs of 40 faces).",
+        "as in the paper; spread: every face with those an eighth, a quarter, three eighths and half of the video "
+        "away, so that the score hangs on no draw (140 pairs of 40 faces).",
     )
     pool_size: int = Field(
         8, ge=1, description="same_video: faces drawn as partner pool; every other face gets one of them."
@@ -327,9 +328,6 @@ _PAIR_SETTINGS_WITHOUT_EFFECT: dict[Relation, frozenset[str]] = {
     "cross_video": _POOL_SETTINGS | {"references"},
     "reference": _POOL_SETTINGS,
 }
-
-MOST_FRAMES_FOR_ALL_PAIRS = 200
-"""Of a video, where every two faces are compared: 19,900 pairs."""
 
 
 class DensityConfig(Section):
@@ -439,6 +437,9 @@ class FusionConfig(Section):
     """
 
     copies_per_video: int = Field(4, ge=1, le=1000, description="Pseudo-fake copies of each real validation video.")
+    faces_per_copy: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="Faces of a copy, spread evenly over the video; none: every face."
+    )
     jitter: float = Field(
         0.005, ge=0, le=0.1, description="How far the blended-in face trembles from frame to frame, share of the side."
     )
@@ -651,22 +652,6 @@ class ExperimentConfig(Section):
         names = [dataset.name for dataset in self.datasets]
         if doubles := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two datasets are called {doubles[0]!r}; names must differ")
-        return self
-
-    @model_validator(mode="after")
-    def _all_pairs_have_no_order_and_are_not_too_many(self) -> Self:
-        if self.pairs.draw == "pool" or self.pairs.is_across_videos:
-            return self
-        if self.density.features == "difference" and self.density.combination in ("signed", "cubic"):
-            raise ValueError(
-                f"pairs.draw is all, which knows no first and second face, and density.combination is "
-                f"{self.density.combination}, which asks for them: choose absolute or squared, or draw pool"
-            )
-        if self.faces.frames_per_video > MOST_FRAMES_FOR_ALL_PAIRS:
-            raise ValueError(
-                f"pairs.draw is all, and faces.frames_per_video is {self.faces.frames_per_video}: at most "
-                f"{MOST_FRAMES_FOR_ALL_PAIRS} frames give a bearable number of pairs; lower it, or draw pool"
-            )
         return self
 
     @model_validator(mode="after")

@@ -20,7 +20,7 @@ from difffake.pseudofakes import forged_video
 from difffake.pseudofakes.recipe import STAGE_VERSION as PSEUDO_FAKES_VERSION
 from difffake.randomness import derive_rng, derive_seed
 from tasks.experiment import Experiment, StageRecord, made, of_roles, reused, stage_task
-from tasks.forged_copies import embed_copies, with_pairs
+from tasks.forged_copies import copy_settings, embed_copies, with_pairs
 from tasks.pairs import digest_of_judged, pairs_of_roles
 from tasks.vectors import VideoVectors, group, read_vectors
 
@@ -115,10 +115,9 @@ def _forged_inputs(config: ExperimentConfig) -> dict[str, Any]:
     """What a density hangs on beside real pairs, where it is compared with forged ones."""
     if config.density.against == "nothing":
         return {}
-    fusion = config.fusion
     return {
         "pseudo_fakes": config.pseudo_fakes.model_dump(mode="json"),
-        "copies": [fusion.copies_per_video, fusion.jitter, list(fusion.drifts)],
+        "copies": copy_settings(config),
         "versions": [forged_video.STAGE_VERSION, PSEUDO_FAKES_VERSION],
     }
 

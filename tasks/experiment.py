@@ -84,7 +84,7 @@ class Experiment:
         )
 
     def usable_faces(self, extraction: str) -> pa.Table:
-        """Columns role, video_key, video_sha256, track_id, face_id; see `usable_faces.sql`."""
+        """Columns role, video_key, video_sha256, track_id, face_id, frame_index; see `usable_faces.sql`."""
         parameters = {
             "extraction": extraction,
             "min_track_share": self.config.pairs.min_track_share,

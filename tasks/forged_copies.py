@@ -6,6 +6,7 @@ their own: an ablation of densities embeds them once.
 
 from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from difffake.backbone.device import resolve_device
 from difffake.backbone.embed import embed_images
 from difffake.backbone.embedder import Backbone
 from difffake.backbone.images import decode_crop, resize_to_input
+from difffake.config import ExperimentConfig
 from difffake.errors import ArtefactError, DegenerateMaskError
 from difffake.faces.records import FaceSet, RgbImage
 from difffake.pseudofakes import forged_video
@@ -57,7 +59,7 @@ def embed_copies(experiment: Experiment, backbone: StageRecord, faces: pa.Table,
         "backbone": backbone.digest,
         "faces": digest_names(f"{row['video_key']} {row['track_id']} {row['face_id']}" for row in faces.to_pylist()),
         "pseudo_fakes": config.pseudo_fakes.model_dump(mode="json"),
-        "copies": [config.fusion.copies_per_video, config.fusion.jitter, list(config.fusion.drifts)],
+        "copies": copy_settings(config),
         "seed": config.seed,
     }
     name = fingerprint(ARTEFACT, (forged_video.STAGE_VERSION, PSEUDO_FAKES_VERSION), None, inputs)
@@ -66,11 +68,27 @@ def embed_copies(experiment: Experiment, backbone: StageRecord, faces: pa.Table,
     return _read(found or _make(experiment, name, weights_path(experiment, backbone), faces))
 
 
+def copy_settings(config: ExperimentConfig) -> list[Any]:
+    """How copies are made, beside their pseudo-fakes: a part of the fingerprint of whatever is learnt from them."""
+    fusion = config.fusion
+    return [fusion.copies_per_video, fusion.jitter, list(fusion.drifts), fusion.faces_per_copy]
+
+
+def evenly(members: Members, most: int | None) -> Members:
+    """At most so many of them, evenly spread, the first among them."""
+    if most is None or len(members) <= most:
+        return members
+    return [members[number * len(members) // most] for number in range(most)]
+
+
 def _make(experiment: Experiment, name: str, weights: Path, faces: pa.Table) -> Artefact:
     network = load_weights(weights)
     device = resolve_device(experiment.config.backbone.device)
     network.to(device)
-    people = group(faces, "face_id", "video_sha256")
+    people = {
+        person: evenly(members, experiment.config.fusion.faces_per_copy)
+        for person, members in group(faces, "face_id", "video_sha256").items()
+    }
     donors = _Donors(experiment, people) if experiment.config.pseudo_fakes.needs_donors else None
     tables: list[pa.Table] = []
     with progress(ARTEFACT, "people") as report, gpu_slot(device):

@@ -1,6 +1,6 @@
 -- The faces an experiment works with, of the videos whose extraction is ok: the main person for learning, and for
 -- calibration and test everybody who is seen in enough of the frames. Reads roles(role, video_key, sha256).
-SELECT roles.role, roles.video_key, faces.video_sha256, faces.track_id, faces.face_id
+SELECT roles.role, roles.video_key, faces.video_sha256, faces.track_id, faces.face_id, faces.frame_index
 FROM roles
 JOIN extraction_log ON extraction_log.video_sha256 = roles.sha256
 JOIN faces

@@ -228,8 +228,14 @@ def _recolour(image: RgbImage, colour: Colour) -> RgbImage:
 
 
 def _add_noise(image: RgbImage, levels: float, seed: int) -> RgbImage:
-    noise = np.random.default_rng(seed).standard_normal(image.shape, dtype=np.float32)
-    return np.asarray(np.clip(np.rint(image + np.float32(levels) * noise), 0, 255), np.uint8)
+    return np.asarray(cv2.add(image, _noise(image.shape[0], levels, seed), dtype=cv2.CV_8U), np.uint8)
+
+
+@lru_cache(maxsize=1)
+def _noise(side_px: int, levels: float, seed: int) -> npt.NDArray[np.int16]:
+    """White noise, (S, S, 3); both pictures of a pair ask for it one after the other."""
+    noise = np.random.default_rng(seed).standard_normal((side_px, side_px, 3), dtype=np.float32)
+    return np.asarray(np.rint(noise * np.float32(levels)), np.int16)
 
 
 def _resized(image: RgbImage, side_px: int) -> RgbImage:

@@ -1,13 +1,12 @@
 """Which faces are compared (method: Sec. 3.3 of the paper): of one video, or of several videos of one person.
 
-This is the reference: `draw_pairs.sql`, `draw_all_pairs.sql` and `draw_pairs_across.sql` of `data_catalog/sql` say the
-same for many videos at once and must equal it. The digest of seed and names is the random number, so a draw depends on
-neither the order of faces nor on other people.
+This is the reference: `draw_pairs.sql`, `draw_spread_pairs.sql` and `draw_pairs_across.sql` of `data_catalog/sql` say
+the same for many videos at once and must equal it. The digest of seed and names is the random number, so a draw depends
+on neither the order of faces nor on other people.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from itertools import combinations
 
 from difffake.config import PairsConfig
 from difffake.errors import DataError
@@ -22,12 +21,12 @@ Pair = tuple[str, str]
 
 
 def draw_pairs(face_ids: Sequence[str], config: PairsConfig, seed: int) -> list[Pair]:
-    """Pair every face outside a random pool with a random member of that pool, or every two faces.
+    """Pair every face outside a random pool with a random member of that pool, or with those some way off in time.
 
-    With the paper's 40 faces and pool of 8 a video gives 32 pairs; all of them are 780.
+    With the paper's 40 faces and pool of 8 a video gives 32 pairs; spread over time they are 140.
 
     Args:
-        face_ids: distinct names of the faces of one person in one video.
+        face_ids: distinct names of the faces of one person in one video, where they are spread in the order of frames.
         config: which of the two, and the size of the pool.
         seed: the experiment's seed.
 
@@ -38,8 +37,8 @@ def draw_pairs(face_ids: Sequence[str], config: PairsConfig, seed: int) -> list[
         DataError: a name occurs twice.
     """
     _refuse_doubles(face_ids)
-    if config.draw == "all":
-        return list(combinations(sorted(face_ids), 2))
+    if config.draw == "spread":
+        return _spread_pairs(face_ids)
     ranked = sorted(face_ids, key=lambda face_id: (_random_rank(f"{seed}/pool/{face_id}"), face_id))
     pool_count = _pool_count(len(ranked), config)
     pool, bases = ranked[:pool_count], ranked[pool_count:]
@@ -78,6 +77,18 @@ def draw_pairs_across(
         (base, faces[content][_random_number(f"{seed}/{base}/{content}") % len(faces[content])])
         for base in face_ids
         for content in _draw_videos(base, seen, config, seed)
+    )
+
+
+def _spread_pairs(face_ids: Sequence[str]) -> list[Pair]:
+    """Faces j/8 of the video apart, j = 1 to 4, its end followed by its start; each face has as many partners."""
+    count = len(face_ids)
+    apart = {max(1, count * eighths // 8) for eighths in range(1, 5)}
+    return sorted(
+        (face_ids[base], face_ids[partner])
+        for base in range(count)
+        for partner in range(base + 1, count)
+        if min(partner - base, count - (partner - base)) in apart
     )
 
 

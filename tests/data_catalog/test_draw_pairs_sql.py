@@ -87,15 +87,19 @@ def test_no_candidates_have_no_part(tmp_path: Path) -> None:
     assert list(pair_drawing.draw_within(Lake(tmp_path), nobody, PairsConfig(), 0)) == []
 
 
-def test_every_two_faces_equal_the_reference_rule(tmp_path: Path) -> None:
-    config = PairsConfig(draw="all")
-    rows = [(key, face_id) for key, face_ids in sorted(_groups().items()) for face_id in face_ids]
-    keys, face_ids = (list(column) for column in zip(*rows, strict=True))
-    candidates = pa.table({"group_key": keys, "face_id": face_ids})
+def test_pairs_spread_over_time_equal_the_reference_rule(tmp_path: Path) -> None:
+    config = PairsConfig(draw="spread")
+    rng = np.random.default_rng(1)
+    # Frames in another order than names.
+    groups = {key: [face_ids[row] for row in rng.permutation(len(face_ids))] for key, face_ids in _groups().items()}
+    rows = [(key, face_id, frame) for key, face_ids in sorted(groups.items()) for frame, face_id in enumerate(face_ids)]
+    candidates = pa.Table.from_pylist(
+        [dict(zip(("group_key", "face_id", "frame_index"), row, strict=True)) for row in rows]
+    )
     drawn = pa.concat_tables(pair_drawing.draw_within(Lake(tmp_path), candidates, config, seed=3))
     expected = [
         (key, base, partner)
-        for key, face_ids in sorted(_groups().items())
+        for key, face_ids in sorted(groups.items())
         for base, partner in draw_pairs(face_ids, config, seed=3)
     ]
     assert list(zip(*(drawn[name].to_pylist() for name in drawn.column_names), strict=True)) == expected

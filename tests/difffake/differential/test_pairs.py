@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from data_catalog.fingerprints import fingerprint
-from difffake.config import ExperimentConfig, PairsConfig, Relation
+from difffake.config import PairsConfig, Relation
 from difffake.differential.pairs import draw_pairs, draw_pairs_across
 from difffake.errors import DataError
 
@@ -197,25 +196,33 @@ def test_settings_of_other_relations_stay_out_of_the_fingerprint() -> None:
     assert name(relation="reference", references=9) != name(relation="reference")
 
 
-def test_all_pairs_hang_on_no_draw() -> None:
-    everything = PairsConfig(draw="all")
-    drawn = draw_pairs(["c", "a", "b"], everything, seed=1)
-    assert drawn == [("a", "b"), ("a", "c"), ("b", "c")]
-    assert draw_pairs(["b", "c", "a"], everything, seed=2) == drawn
-    assert len(draw_pairs(_faces(40), everything, seed=0)) == 780
-    assert draw_pairs(["a"], everything, seed=0) == []
+def test_spread_pairs_hang_on_no_draw() -> None:
+    spread = PairsConfig(draw="spread")
+    drawn = draw_pairs(["c", "a", "b"], spread, seed=1)
+    assert drawn == [("a", "b"), ("c", "a"), ("c", "b")]
+    assert draw_pairs(["c", "a", "b"], spread, seed=2) == drawn
+    assert draw_pairs(["a"], spread, seed=0) == []
+    assert draw_pairs(["a", "b"], spread, seed=0) == [("a", "b")]
     with pytest.raises(DataError, match="twice"):
-        draw_pairs(["a", "a"], everything, seed=0)
+        draw_pairs(["a", "a"], spread, seed=0)
+
+
+def test_spread_pairs_of_forty_faces_written_out() -> None:
+    faces = _faces(40)
+    drawn = draw_pairs(faces, PairsConfig(draw="spread"), seed=0)
+    apart = Counter(faces.index(partner) - faces.index(base) for base, partner in drawn)
+    assert apart == {5: 35, 10: 30, 15: 25, 20: 20, 25: 15, 30: 10, 35: 5}
+    assert set(Counter(name for pair in drawn for name in pair).values()) == {7}
+
+
+@pytest.mark.parametrize("count", [3, 4, 7, 8, 9, 17, 41])
+def test_every_face_has_as_many_partners(count: int) -> None:
+    drawn = draw_pairs(_faces(count), PairsConfig(draw="spread"), seed=0)
+    assert len(set(drawn)) == len(drawn)
+    assert len(set(Counter(name for pair in drawn for name in pair).values())) == 1
 
 
 def test_the_name_of_a_set_hangs_on_the_draw_and_not_on_what_it_does_not_use() -> None:
-    assert PairsConfig(draw="all").without_effect() >= {"pool_size", "half_up_to"}
-    assert "draw" not in PairsConfig(draw="all").without_effect()
+    assert PairsConfig(draw="spread").without_effect() >= {"pool_size", "half_up_to"}
+    assert "draw" not in PairsConfig(draw="spread").without_effect()
     assert "draw" in PairsConfig().without_effect()
-
-
-def test_all_pairs_need_a_difference_without_direction() -> None:
-    with pytest.raises(ValidationError, match="choose absolute or squared"):
-        ExperimentConfig.model_validate({"pairs": {"draw": "all"}, "density": {"combination": "signed"}})
-    with pytest.raises(ValidationError, match="at most 200 frames"):
-        ExperimentConfig.model_validate({"pairs": {"draw": "all"}, "faces": {"frames_per_video": 300}})

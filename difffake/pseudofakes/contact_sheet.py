@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from difffake.config import HullFamily, MaskType, PseudoFakeFamily, PseudoFakesConfig
 from difffake.faces.records import FloatArray, RgbImage
 from difffake.pseudofakes.generator import Donor, PseudoFake, apply_recipe
-from difffake.pseudofakes.recipe import PseudoFakeRecipe, draw_recipe
+from difffake.pseudofakes.recipe import NEUTRAL_COLOUR, PseudoFakeRecipe, draw_recipe
 
 KINDS: tuple[tuple[MaskType, HullFamily | None], ...] = (
     *(("full_face", family) for family in get_args(HullFamily)),
@@ -113,7 +113,8 @@ def _draw_row(line: Sequence[Axes], row: SheetRow, difference: npt.NDArray[np.in
 def _label(recipe: PseudoFakeRecipe) -> str:
     what = "" if recipe.family == "self_blend" else recipe.family
     lines = [what, recipe.mask_type, recipe.hull_family or "", f"ratio {recipe.blend_ratio:g}"]
-    lines.append(f"{_DETAIL_LABELS[recipe.colour.detail.kind]} {recipe.transformed}")
+    is_kept = recipe.colour == NEUTRAL_COLOUR
+    lines.append("colours kept" if is_kept else f"{_DETAIL_LABELS[recipe.colour.detail.kind]} {recipe.transformed}")
     return "\n".join(line.replace("_", " ") for line in lines if line)
 
 

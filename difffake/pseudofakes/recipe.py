@@ -33,6 +33,7 @@ BLUR_KERNELS_PX = tuple(range(5, 26, 2))
 OUTER_SIGMA_PX = (5.0, 45.0)
 # Of the families beside self-blends; bounds in tuples, shares of one otherwise.
 NEUTRAL_COLOUR_SHARE = 0.5
+LEAST_RATIO_OF_CHANGE = 0.5
 COLOUR_MATCH = (0.6, 1.0)
 ALSO_RESYNTHESISED_SHARE = 0.5
 RESYNTHESIS_SIZE_SHARE = (0.3, 0.75)
@@ -95,7 +96,7 @@ class ColourTransform(_Part):
     detail: Annotated[Downscale | Sharpen, Field(discriminator="kind")]
 
 
-_NEUTRAL_COLOUR = ColourTransform(
+NEUTRAL_COLOUR = ColourTransform(
     rgb_shift_levels=None, hsv_shift_levels=(0, 0, 0), brightness=0, contrast=0, detail=Downscale(factor=1)
 )
 """Changes nothing but by the rounding of HSV."""
@@ -283,8 +284,10 @@ def draw_recipe(config: PseudoFakesConfig, rng: np.random.Generator, donor_id: s
     if family == "self_blend":
         return recipe
     has_no_shift = rng.random() < NEUTRAL_COLOUR_SHARE
-    colour = _NEUTRAL_COLOUR if has_no_shift else recipe.colour
-    return recipe.model_copy(update={"change": _draw_change(family, rng, donor_id), "colour": colour})
+    colour = NEUTRAL_COLOUR if has_no_shift else recipe.colour
+    ratio = max(recipe.blend_ratio, LEAST_RATIO_OF_CHANGE)
+    change = _draw_change(family, rng, donor_id)
+    return recipe.model_copy(update={"change": change, "colour": colour, "blend_ratio": ratio})
 
 
 def _draw_family(config: PseudoFakesConfig, rng: np.random.Generator, donor_id: str | None) -> PseudoFakeFamily:

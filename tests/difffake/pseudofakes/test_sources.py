@@ -13,9 +13,18 @@ from sklearn.metrics import roc_auc_score
 
 from difffake.backbone.augmentation import augment, draw_robust
 from difffake.config import PseudoFakeFamily, PseudoFakesConfig
+from difffake.pseudofakes.blending import transform_colour
 from difffake.pseudofakes.donors import DonorPool
 from difffake.pseudofakes.generator import Donor, apply_recipe, make_pseudo_fake
-from difffake.pseudofakes.recipe import Expression, OtherFace, PseudoFakeRecipe, RegionMove, Resynthesis, draw_recipe
+from difffake.pseudofakes.recipe import (
+    NEUTRAL_COLOUR,
+    Expression,
+    OtherFace,
+    PseudoFakeRecipe,
+    RegionMove,
+    Resynthesis,
+    draw_recipe,
+)
 from difffake.pseudofakes.sources import (
     DonorFace,
     change_expression,
@@ -47,6 +56,17 @@ def test_families_come_as_their_weights_say() -> None:
     assert chisquare([seen[family] for family in FAMILIES], np.array([4, 2, 2, 2]) * 300).pvalue > 1e-3
     alone = Counter(draw_recipe(DIVERSE, rng).family for _ in range(800))
     assert set(alone) == {"self_blend", "expression", "resynthesis"}
+
+
+def test_what_is_changed_shows_and_keeps_the_targets_colours_half_of_the_time() -> None:
+    recipes = [of_family("expression", seed) for seed in range(200)]
+    assert min(recipe.blend_ratio for recipe in recipes) == 0.5
+    kept = sum(recipe.colour == NEUTRAL_COLOUR for recipe in recipes)
+    assert 70 < kept < 130
+    unchanged = transform_colour(FACE, NEUTRAL_COLOUR)
+    # But for the rounding of hue, saturation and value.
+    assert np.abs(unchanged.astype(int) - FACE).max() <= 6
+    assert np.abs(unchanged.astype(int) - FACE).mean() < 1
 
 
 def test_the_papers_recipes_are_what_they_were() -> None:

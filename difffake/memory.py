@@ -72,8 +72,8 @@ def keeping_freed_memory() -> Iterator[None]:
     """Inside the block freed memory stays with the process, which gets it again without the kernel.
 
     A network on a CPU frees and allocates some hundred megabytes at every step, each in blocks that glibc would map
-    anew: the kernel clears every page, which takes two fifths of a training at 224 px (a fifth at 160 px). It has no effect in threads with an
-    arena of their own (see `share_one_arena`), nor with other C libraries.
+    anew: the kernel clears every page, which takes a fifth of a training at 160 px and two fifths at 224 px. It has no
+    effect in threads with an arena of their own (see `share_one_arena`), nor with other C libraries.
     """
     global _keepers
     with _keeping:

@@ -16,10 +16,10 @@ from difffake.backbone.checkpoints import save_weights
 from difffake.backbone.device import crops_at_once
 from difffake.backbone.embed import embed_images
 from difffake.backbone.embedder import build_backbone
-from difffake.config import BackboneConfig, FacesConfig, PairsConfig
+from difffake.config import BackboneConfig, DensityConfig, FacesConfig, PairsConfig
 from difffake.detector import Detector, Settings
 from difffake.differential.calibration import fit_calibration
-from difffake.differential.density import GaussianMixtureDensity
+from difffake.differential.density import fit_density
 from difffake.faces.finder import build_face_finder
 from difffake.limits import InputLimits
 from difffake.memory import release_memory, set_aside_what_is_loaded
@@ -48,12 +48,12 @@ def _detector() -> Detector:
     )
     backbone = build_backbone(config, seed=0)
     backbone.is_trained = True
-    drawn = np.abs(np.random.default_rng(0).normal(size=(2000, backbone.embedding_dim)))
-    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
-    density = GaussianMixtureDensity(components=1, covariance="diag", covariance_floor=1e-6).fit(drawn)
+    drawn = np.square(np.random.default_rng(0).normal(size=(2, 2000, backbone.embedding_dim)))
+    drawn /= np.linalg.norm(drawn, axis=2, keepdims=True)
+    density = fit_density(DensityConfig(model="ledoit_wolf", against="pseudo_fakes"), 0, *drawn)
     settings = Settings(
-        faces=_FACES, pairs=PairsConfig(), combination="absolute", l2_normalise=True, seed=0, extraction="benchmark",
-        face_models=build_face_finder(_FACES).fingerprint_parts(),
+        faces=_FACES, pairs=PairsConfig(draw="spread"), combination="squared", l2_normalise=True, seed=0,
+        extraction="benchmark", face_models=build_face_finder(_FACES).fingerprint_parts(),
     )  # fmt: skip
     return Detector(settings, backbone, density, None, {"differential": fit_calibration([0.0], 0.05)})
 

@@ -559,6 +559,19 @@ class DataConfig(Section):
         "of which is judged by itself; the first is the calibration's.",
     )
 
+    recompressed_crf: tuple[Annotated[int, Field(ge=0, le=51)], ...] = Field(
+        (),
+        description="H.264 rate factors, 0 to 51, at which training videos are encoded anew, each at one of them, "
+        "before their faces are cut: the backbone learns from these faces, too.",
+    )
+
+    @field_validator("recompressed_crf")
+    @classmethod
+    def _no_factor_twice(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError("a rate factor is listed twice")
+        return values
+
     @field_validator("test_compression", mode="after")
     @classmethod
     def _one_or_several_different(cls, value: Compression | tuple[Compression, ...]) -> Any:

@@ -16,6 +16,7 @@ from difffake.faces.records import ExtractionStatus
 from flows.runners import processes_or_cluster
 from tasks.experiment import Experiment, StageRecord, progress, result
 from tasks.faces import ExtractionPlan, Scope, conclude_extraction, extract_shard, plan_extraction
+from tasks.recompression import plan_recompression
 
 
 def extract(
@@ -62,9 +63,27 @@ def _extract(
     return concluded.model_copy(update={"seconds": round(time.monotonic() - started, 2)})
 
 
+def extract_recompressed(experiment: Experiment) -> None:
+    """Encode training videos anew at the rate factors of the configuration and extract what is new of them."""
+    if experiment.config.data.recompressed_crf:
+        _recompress.with_options(task_runner=processes_or_cluster(experiment.config.runner, "faces"))(experiment)
+
+
+@flow(name="extract-recompressed", flow_run_name="extract-recompressed", validate_parameters=False)
+def _recompress(experiment: Experiment) -> None:
+    for crf in experiment.config.data.recompressed_crf:
+        plan = plan_recompression(experiment, crf)
+        if plan.shards:
+            _extract_shards(experiment, plan)
+
+
 def _extract_shards(experiment: Experiment, plan: ExtractionPlan) -> None:
     shards = extract_shard.map(
-        unmapped(experiment.home), unmapped(experiment.config.faces), unmapped(plan.extraction), plan.shards
+        unmapped(experiment.home),
+        unmapped(experiment.config.faces),
+        unmapped(plan.extraction),
+        plan.shards,
+        unmapped(plan.perturbation),
     )
     done = 0
     try:

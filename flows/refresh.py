@@ -11,7 +11,7 @@ from prefect.states import Completed, State
 from data_catalog.home import DEFAULT_HOME, Home
 from difffake.config import DatasetSpec, ExperimentConfig, load_config
 from difffake.faces.records import ExtractionStatus
-from flows.extraction import extract
+from flows.extraction import extract, extract_recompressed
 from flows.hooks import HOOKS
 from tasks.announcements import announce_new_faces
 from tasks.checks import check_tables
@@ -85,7 +85,9 @@ def refresh_for_run(experiment: Experiment, check_backbone: bool = False) -> dic
     """
     scanned = result(ingest(experiment, return_state=True))
     check_roles(experiment)
-    return {"ingest": scanned, "faces": extract(experiment, "roles", check_backbone=check_backbone)}
+    faces = extract(experiment, "roles", check_backbone=check_backbone)
+    extract_recompressed(experiment)
+    return {"ingest": scanned, "faces": faces}
 
 
 def prepare(

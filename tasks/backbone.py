@@ -8,6 +8,7 @@ from shutil import copyfile, rmtree
 from time import time
 from typing import Any
 
+import pyarrow as pa
 import torch
 from mlflow.entities import Metric
 
@@ -24,6 +25,7 @@ from tasks.cluster import batch_makers
 from tasks.experiment import Experiment, StageRecord, digest_faces, made, of_role, progress, reused, stage_task
 from tasks.gpu import gpu_slot
 from tasks.pseudo_fakes import read_validation_set
+from tasks.recompression import recompressed_faces
 from tasks.tracking import connect
 
 STAGE = "backbone"
@@ -41,6 +43,8 @@ def train(experiment: Experiment, extraction: str, validation_set: StageRecord, 
     """
     config = experiment.config
     faces = of_role(experiment.usable_faces(extraction), "train")
+    if config.data.recompressed_crf:
+        faces = pa.concat_tables([faces, recompressed_faces(experiment)])
     weights = config.backbone.weights
     inputs = {
         "train": digest_faces(faces),

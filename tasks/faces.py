@@ -59,10 +59,11 @@ class PendingVideo:
 
 @dataclass(frozen=True)
 class ExtractionPlan:
-    """What is to be extracted, in shards of a few videos."""
+    """What is to be extracted, in shards of a few videos; their frames perturbed before faces are looked for, if so."""
 
     extraction: str
     shards: tuple[tuple[PendingVideo, ...], ...]
+    perturbation: Perturbation | None = None
 
     @property
     def videos(self) -> int:
@@ -84,18 +85,33 @@ def plan_extraction(
         where = {"extraction": [extraction], "status": list(retry), "video_sha256": roles["sha256"].to_pylist()}
         again = experiment.lake.read(TableName.EXTRACTION_LOG, ["video_sha256"], where)
         forget(experiment, extraction, again["video_sha256"].to_pylist())
-    rows = experiment.lake.query("pending_extractions", {"extraction": extraction}, {"roles": roles}).to_pylist()
+    return plan_videos(experiment, extraction, roles)
+
+
+def plan_videos(
+    experiment: Experiment, extraction: str, videos: pa.Table, perturbation: Perturbation | None = None
+) -> ExtractionPlan:
+    """Those of the videos, in the columns of `assign_roles.sql`, that have no outcome under an extraction yet."""
+    config = experiment.config
+    rows = experiment.lake.query("pending_extractions", {"extraction": extraction}, {"roles": videos}).to_pylist()
     pending = [PendingVideo(**row) for row in rows]
     workers = config.runner.workers or os.cpu_count() or 1
     size = min(config.runner.videos_per_shard, max(1, -(-len(pending) // (workers * _SHARDS_PER_WORKER))))
     shards = tuple(tuple(pending[start : start + size]) for start in range(0, len(pending), size))
     if pending:
-        logger.info("%-12s %d videos to extract in %d shards", "faces", len(pending), len(shards))
-    return ExtractionPlan(extraction, shards)
+        what = "videos" if perturbation is None else f"videos at {perturbation.name} {perturbation.level}"
+        logger.info("%-12s %d %s to extract in %d shards", "faces", len(pending), what, len(shards))
+    return ExtractionPlan(extraction, shards, perturbation)
 
 
 @task(name="extract", task_run_name="extract-{shard[0].video_key}", cache_policy=NO_CACHE)
-def extract_shard(home: Home, config: FacesConfig, extraction: str, shard: tuple[PendingVideo, ...]) -> dict[str, int]:
+def extract_shard(
+    home: Home,
+    config: FacesConfig,
+    extraction: str,
+    shard: tuple[PendingVideo, ...],
+    perturbation: Perturbation | None = None,
+) -> dict[str, int]:
     """Extract a few videos, one after the other, and commit them together; returns videos by status."""
     # One single-threaded worker per core is faster than threads that wait for each other.
     cv2.setNumThreads(1)
@@ -103,7 +119,7 @@ def extract_shard(home: Home, config: FacesConfig, extraction: str, shard: tuple
     statuses: dict[str, int] = {}
     faces, log = [], []
     for video in shard:
-        outcome = extract_video(video, extraction, config, finder)
+        outcome = extract_video(video, extraction, config, finder, perturbation)
         if outcome is None:
             statuses[_PENDING] = statuses.get(_PENDING, 0) + 1
             continue

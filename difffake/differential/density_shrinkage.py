@@ -29,6 +29,7 @@ class ShrunkGaussianDensity(FittedDensity):
 
     gaussian_: LedoitWolf = field(init=False, repr=False)
     facts_: ShrunkGaussianFacts = field(init=False, repr=False)
+    _known_determinant: tuple[Vectors, float] | None = field(init=False, repr=False, default=None)
 
     def _needs(self, dimensions: int | None) -> Sequence[Need]:  # noqa: ARG002 - the same for vectors of any length
         return ((3, "a shrunk covariance", ""),)
@@ -55,9 +56,16 @@ class ShrunkGaussianDensity(FittedDensity):
         )
 
     def _score(self, vectors: Vectors) -> Vectors:
-        _, log_determinant = np.linalg.slogdet(self.gaussian_.covariance_)
         distances = np.asarray(self.gaussian_.mahalanobis(vectors), dtype=np.float64)
-        return np.asarray(-0.5 * (distances + log_determinant + vectors.shape[1] * np.log(2 * np.pi)), np.float64)
+        constant = self._log_determinant() + vectors.shape[1] * np.log(2 * np.pi)
+        return np.asarray(-0.5 * (distances + constant), np.float64)
+
+    def _log_determinant(self) -> float:
+        """Of the covariance; once a fit, as it costs as much as scoring a thousand vectors."""
+        covariance = self.gaussian_.covariance_
+        if self._known_determinant is None or self._known_determinant[0] is not covariance:
+            self._known_determinant = covariance, float(np.linalg.slogdet(covariance)[1])
+        return self._known_determinant[1]
 
     def _parameters(self) -> tuple[str, Sequence[npt.ArrayLike]]:
         return self.MODEL, (self.gaussian_.location_, self.gaussian_.covariance_)

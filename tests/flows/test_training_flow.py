@@ -1,5 +1,6 @@
 """Trainings that do not train, or go wrong, as users see them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -50,3 +51,34 @@ def test_a_backbone_nobody_knows_ends_the_run_before_any_video_is_read(bench: Be
     assert run.returncode == 1
     assert "knows no model 'efficientnet_b9'" in " ".join(run.stderr.split())
     assert Home(tmp_path).lake.count(TableName.EXTRACTION_LOG) == 0
+
+
+def test_training_videos_are_learnt_from_encoded_anew_too_and_only_once(
+    bench: Bench, finished: tuple[Path, Any], tmp_path: Path
+) -> None:
+    copy_faces(finished[0], tmp_path)
+    config = bench.config("recompressed", data={"recompressed_crf": [28, 40]}, backbone={"epochs": 1})
+    run = bench.run(tmp_path, config)
+    assert run.returncode == 0, run.stderr
+    home = Home(tmp_path)
+    rows = home.lake.read(TableName.FACES, ["video_sha256", "extraction", "video_key"]).to_pylist()
+    contents: dict[str, set[str]] = {}
+    for row in rows:
+        contents.setdefault(row["extraction"], set()).add(row["video_sha256"])
+    clean, *recompressed = sorted(contents.values(), key=len, reverse=True)
+    # Each training video once more, at one of the factors; nobody else.
+    assert 1 <= len(recompressed) <= 2
+    assert sum(map(len, recompressed)) == len(set().union(*recompressed))
+    assert set().union(*recompressed) < clean
+    splits = home.lake.read(TableName.VIDEOS, ["sha256", "split", "label"]).to_pylist()
+    of_training = {row["sha256"] for row in splits if row["split"] == "train" and row["label"] == "real"}
+    assert set().union(*recompressed) == of_training & clean
+    (record,) = (home.artefacts.root / "backbone").glob("*/record.json")
+    faces = json.loads(record.read_text())["facts"]["faces"]
+    assert faces == sum(row["video_sha256"] in of_training for row in rows)
+
+    before = home.lake.count(TableName.FACES)
+    again = bench.run(tmp_path, config)
+    assert again.returncode == 0, again.stderr
+    assert home.lake.count(TableName.FACES) == before
+    assert "reused" in again.stdout

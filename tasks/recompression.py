@@ -1,0 +1,56 @@
+"""Recompressed training videos: which are encoded anew at which rate factor, and the faces that were cut from them.
+
+Further variety of what the backbone learns from: most real footage is compressed more strongly than datasets are. Faces
+are kept as any others, under the name of their extraction; a video that cannot be read is a row in `extraction_log`.
+"""
+
+import logging
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from difffake.faces.finder import build_face_finder
+from difffake.perturbations.perturbation import H264_CRF, Perturbation
+from difffake.randomness import derive_seed
+from tasks.experiment import Experiment
+from tasks.faces import ExtractionPlan, extraction_fingerprint, plan_videos
+
+logger = logging.getLogger("difffake.tasks.faces")
+
+
+@task(name="plan-recompression", task_run_name="plan-recompression-{crf}", cache_policy=NO_CACHE)
+def plan_recompression(experiment: Experiment, crf: int) -> ExtractionPlan:
+    """List the training videos that are to be encoded at this rate factor and have no outcome under it yet."""
+    perturbation = Perturbation(H264_CRF, crf)
+    return plan_videos(experiment, _name(experiment, crf), _videos_at(experiment, crf), perturbation)
+
+
+def recompressed_faces(experiment: Experiment) -> pa.Table:
+    """The usable faces of recompressed training videos, in the columns of `Experiment.usable_faces`."""
+    parts = []
+    for crf in experiment.config.data.recompressed_crf:
+        usable = experiment.usable_faces(_name(experiment, crf))
+        contents = pc.unique(_videos_at(experiment, crf)["sha256"])
+        is_wanted = pc.and_(pc.equal(usable["role"], "train"), pc.is_in(usable["video_sha256"], contents))
+        parts.append(usable.filter(is_wanted))
+    faces = pa.concat_tables(parts)
+    logger.info("%-12s %d faces of recompressed videos", "faces", faces.num_rows)
+    return faces
+
+
+def _name(experiment: Experiment, crf: int) -> str:
+    config = experiment.config.faces
+    return extraction_fingerprint(config, build_face_finder(config), Perturbation(H264_CRF, crf))
+
+
+def _videos_at(experiment: Experiment, crf: int) -> pa.Table:
+    """The training videos whose turn this rate factor is, by a digest of their content; photos are none."""
+    roles = experiment.roles()
+    factors = experiment.config.data.recompressed_crf
+    turns = [
+        factors[derive_seed(0, "recompression", content) % len(factors)] for content in roles["sha256"].to_pylist()
+    ]
+    is_train = pc.and_(pc.equal(roles["role"], "train"), pc.equal(roles["media"], "video"))
+    return roles.filter(pc.and_(is_train, pa.array([turn == crf for turn in turns], pa.bool_())))

@@ -25,6 +25,7 @@ from benchmarks.measure import REPOSITORY
 from benchmarks.media import sample_folder
 from benchmarks.origin import where
 from benchmarks.tiny_run import server
+from difffake.config import laid_over
 from difffake.errors import DiffFakeError
 
 TRIES = REPOSITORY / "benchmarks" / "detection_tries.csv"
@@ -78,7 +79,7 @@ def main(
     wanted = tuple(sources.split(","))
     if unknown := set(wanted) - set(SOURCES):
         raise typer.BadParameter(f"{unknown.pop()!r} is none of {', '.join(SOURCES)}", param_hint="--sources")
-    content = _laid_over(SHORT if form == "short" else {}, _parsed(changes or []))
+    content = laid_over(SHORT if form == "short" else {}, _parsed(changes or []))
     try:
         roots = lay_out(samples or sample_folder(), home.resolve() / "data", wanted)
         results = list(_train_all(config, content, [int(seed) for seed in seeds.split(",")], roots, home.resolve()))
@@ -93,7 +94,7 @@ def main(
 
 
 def _train_all(
-    config: Path, changes: Mapping[str, Any], seeds: Sequence[int], roots: Mapping[str, Path], home: Path
+    config: Path, changes: dict[str, Any], seeds: Sequence[int], roots: Mapping[str, Path], home: Path
 ) -> Iterator[Result]:
     """A run for each seed, two at a time with one thread each; faces are extracted before."""
     variables = {name: str(path) for name, path in roots.items()}
@@ -115,7 +116,7 @@ def _train_all(
             yield from pool.map(run, zip(seeds, files, strict=True))
 
 
-def _write(folder: Path, config: Path, changes: Mapping[str, Any], seed: int) -> Path:
+def _write(folder: Path, config: Path, changes: dict[str, Any], seed: int) -> Path:
     """The experiment file of one seed: the configuration, its datasets replaced, the changes laid over it."""
     datasets = [
         {"name": "ff", "adapter": "faceforensics", "root": "${FACEFORENSICS_ROOT}"},
@@ -138,7 +139,7 @@ def _write(folder: Path, config: Path, changes: Mapping[str, Any], seed: int) ->
     }
     folder.mkdir(parents=True)
     file = folder / "detection.yaml"
-    file.write_text(yaml.safe_dump(_laid_over(own, changes), sort_keys=False), encoding="utf-8")
+    file.write_text(yaml.safe_dump(laid_over(own, changes), sort_keys=False), encoding="utf-8")
     return file
 
 
@@ -160,16 +161,8 @@ def _parsed(changes: Sequence[str]) -> dict[str, Any]:
             raise typer.BadParameter(f"{change!r} is not KEY=VALUE", param_hint="--set")
         for part in reversed(key.split(".")):
             value = {part: yaml.safe_load(value) if isinstance(value, str) else value}  # type: ignore[assignment]
-        content = _laid_over(content, value)  # type: ignore[arg-type]
+        content = laid_over(content, value)  # type: ignore[arg-type]
     return content
-
-
-def _laid_over(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(lower)
-    for key, value in upper.items():
-        below = merged.get(key)
-        merged[key] = _laid_over(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
-    return merged
 
 
 def _append(table: Path, told: Mapping[str, str], results: Sequence[Result]) -> None:

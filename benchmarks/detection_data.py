@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cv2
 
+from data_catalog.fingerprints import digest_names
 from difffake.backbone.augmentation import Augmentation, Compression, augment
 from difffake.backbone.images import decode_crop
 from difffake.errors import DataError
@@ -49,15 +50,19 @@ def lay_out(samples: Path, place: Path, sources: tuple[str, ...] = SOURCES) -> d
     """
     if not (samples / "videos.csv").is_file():
         raise DataError(f"{samples} holds no sample data (videos.csv): name its folder with --samples")
-    reals = place / ("reals" if set(sources) == set(SOURCES) else "reals_" + "_".join(sorted(sources)))
-    _link_reals(reals, [real for real in _reals(samples) if real.source in sources or real.split != "train"])
-    _link_crops(samples, place / "crops")
+    wanted = [real for real in _reals(samples) if real.source in sources or real.split != "train"]
+    # By what is in them: another sample, or another rule here, is another folder.
+    reals = place / f"reals_{digest_names(f'{real.path} {real.identity} {real.split}' for real in wanted)}"
+    _link_reals(reals, wanted)
+    tested = sorted((samples / "face_crops" / "ffpp_test").rglob("*.jpg"))
+    crops = place / f"crops_{digest_names([*map(str, tested), f'{_CODED_PX} {_CODED_QP}'])}"
+    _link_crops(samples, crops)
     return {
         "FACEFORENSICS_ROOT": samples / "FaceForensics++",
         "REALS_ROOT": reals,
         "DFDC_ROOT": samples / "DFDC",
         "UADFV_ROOT": samples / "UADFV",
-        "CROPS_ROOT": place / "crops",
+        "CROPS_ROOT": crops,
     }
 
 

@@ -21,7 +21,7 @@ def fingerprint(stage: str, version: int | Iterable[int], config: Section | None
     content = {
         "stage": stage,
         "version": version if isinstance(version, int) else list(version),
-        "config": config.model_dump(mode="json", exclude=set(config.without_effect())) if config is not None else None,
+        "config": config.effective() if config is not None else None,
         "inputs": dict(inputs),
     }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)

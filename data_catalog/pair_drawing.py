@@ -22,12 +22,12 @@ def draw_within(lake: Lake, candidates: pa.Table, config: PairsConfig, seed: int
             lies in one part.
     """
     parameters = {"seed": seed, "pool_size": config.pool_size, "half_up_to": config.half_up_to}
-    query, at_once = "draw_pairs", _FACES_AT_ONCE
+    query = "draw_pairs"
     if config.draw == "spread":
-        query, at_once, parameters = "draw_spread_pairs", _FACES_AT_ONCE, {}
+        query, parameters = "draw_spread_pairs", {}
     start = 0
     while start < candidates.num_rows:
-        stop = _end_of_group(candidates["group_key"], min(start + at_once, candidates.num_rows))
+        stop = _end_of_group(candidates["group_key"], min(start + _FACES_AT_ONCE, candidates.num_rows))
         yield lake.query(query, parameters, {"candidate_faces": candidates.slice(start, stop - start)})
         start = stop
 

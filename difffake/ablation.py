@@ -175,6 +175,8 @@ def stage_keys(config: ExperimentConfig) -> dict[StageName, str]:
     backbone = [*pseudo_fakes, *of("backbone")]
     pairs = [*usable_faces, config.seed, *of("pairs")]
     density = [backbone, pairs, of("density")]
+    if config.density.against != "nothing":
+        density.append(of("fusion"))
     fusion = [density, of("fusion")]
     calibration = [fusion, of("calibration")]
     # Whatever else there is comes after the detector.

@@ -73,6 +73,10 @@ class Section(BaseModel):
         """Fields on which the results of this very configuration do not depend: they stay out of its fingerprint."""
         return self.outside_fingerprint
 
+    def effective(self) -> dict[str, Any]:
+        """What results depend on, as JSON values."""
+        return self.model_dump(mode="json", exclude=set(self.without_effect()))
+
 
 class FacesConfig(Section):
     """Frames, detection and crops (method: Sec. 4.1 of the paper)."""
@@ -133,7 +137,7 @@ class PseudoFakesConfig(Section):
         description="Relative frequency of what is blended in, instead of the variant's; left out: never. self_blend: "
         "the face itself, as in the paper; other_face: the face of another video whose landmarks are near, moved onto "
         "them and given its colours; expression: the face itself, its mouth, eyes and brows moved by a smooth warp; "
-        "resynthesis: the face itself, drawn again from fewer pixels.",
+        "resynthesis: the face itself, drawn again from fewer pixels. The last three are blended at a half or more.",
     )
     mask_weights: dict[MaskType, Annotated[float, Field(ge=0)]] | None = Field(
         None, description="Relative frequency of each mask type, instead of the variant's; types left out: never."
@@ -158,6 +162,11 @@ class PseudoFakesConfig(Section):
         description="A mask's hull grows or shrinks about its centre by at most this share; 0: as in the paper.",
     )
 
+    def without_effect(self) -> frozenset[str]:
+        """Options that are off; pseudo-fakes from before there was one keep their names."""
+        off = {"families"} if self.families is None else set[str]()
+        return self.outside_fingerprint | off | ({"hull_growth"} if self.hull_growth == 0 else set())
+
     @property
     def drawn_families(self) -> dict[PseudoFakeFamily, float]:
         """The relative frequency of each family."""
@@ -169,6 +178,11 @@ class PseudoFakesConfig(Section):
     def needs_donors(self) -> bool:
         """Whether some pseudo-fakes are made with the face of another video."""
         return bool(self.drawn_masks) and self.drawn_families.get("other_face", 0.0) > 0
+
+    @property
+    def wants_other_faces_alone(self) -> bool:
+        """Whether nothing can be made without the face of another video."""
+        return self.needs_donors and sum(weight > 0 for weight in self.drawn_families.values()) == 1
 
     @property
     def drawn_masks(self) -> dict[MaskType, float]:
@@ -273,6 +287,19 @@ class BackboneConfig(Section):
         description="Processes that prepare batches for each training process; 0: it does so itself. auto: up to 12 "
         "free cores with a GPU, else 0.",
     )
+
+    def without_effect(self) -> frozenset[str]:
+        """Options that are off; trainings from before there was one keep their names."""
+        off = {name for name in ("average_decay", "boundary_weight") if getattr(self, name) == 0}
+        if self.augmentation != "robust":
+            off.add("augmentation_strength")
+        return self.outside_fingerprint | off
+
+    @model_validator(mode="after")
+    def _boundaries_are_not_looked_for_in_compiled_passes(self) -> Self:
+        if self.compile and self.boundary_weight:
+            raise ValueError("compile reaches no pass that looks for boundaries: set it or boundary_weight, not both")
+        return self
 
     @model_validator(mode="after")
     def _a_constant_rate_comes_before_the_decay(self) -> Self:
@@ -716,7 +743,7 @@ def _read_layers(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
     if other in chain:
         told = " → ".join(step.name for step in (*chain[chain.index(other) :], other))
         raise ConfigError(f"{path} extends itself: {told}; one of them must stand alone")
-    return _laid_over(_read_layers(other, chain), content)
+    return laid_over(_read_layers(other, chain), content)
 
 
 def read_mapping(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -739,11 +766,12 @@ def read_mapping(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, An
     return content
 
 
-def _laid_over(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
+def laid_over(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
+    """One content of a file over another, key by key; lists and single values replace those below."""
     merged = dict(lower)
     for key, value in upper.items():
         below = merged.get(key)
-        merged[key] = _laid_over(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+        merged[key] = laid_over(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
     return merged
 
 

@@ -7,6 +7,7 @@ these load neither torch nor MLflow, which would cost each of them seconds and m
 import time
 from collections.abc import Collection
 from concurrent.futures.process import BrokenProcessPool
+from shutil import rmtree
 
 from prefect import flow, unmapped
 from prefect.futures import as_completed
@@ -15,7 +16,7 @@ from difffake.errors import ServiceError
 from difffake.faces.records import ExtractionStatus
 from flows.runners import processes_or_cluster
 from tasks.experiment import Experiment, StageRecord, progress, result
-from tasks.faces import ExtractionPlan, Scope, conclude_extraction, extract_shard, plan_extraction
+from tasks.faces import ExtractionPlan, Scope, conclude_extraction, extract_shard, plan_extraction, scratch_folder
 from tasks.recompression import plan_recompression
 
 
@@ -71,10 +72,15 @@ def extract_recompressed(experiment: Experiment) -> None:
 
 @flow(name="extract-recompressed", flow_run_name="extract-recompressed", validate_parameters=False)
 def _recompress(experiment: Experiment) -> None:
-    for crf in experiment.config.data.recompressed_crf:
-        plan = plan_recompression(experiment, crf)
-        if plan.shards:
-            _extract_shards(experiment, plan)
+    # What a killed run left.
+    rmtree(scratch_folder(experiment.home), ignore_errors=True)
+    try:
+        for crf in experiment.config.data.recompressed_crf:
+            plan = plan_recompression(experiment, crf)
+            if plan.shards:
+                _extract_shards(experiment, plan)
+    finally:
+        rmtree(scratch_folder(experiment.home), ignore_errors=True)
 
 
 def _extract_shards(experiment: Experiment, plan: ExtractionPlan) -> None:

@@ -49,7 +49,7 @@ def train(experiment: Experiment, extraction: str, validation_set: StageRecord, 
     inputs = {
         "train": digest_faces(faces),
         "validation": validation_set.digest,
-        "pseudo_fakes": config.pseudo_fakes.model_dump(mode="json"),
+        "pseudo_fakes": config.pseudo_fakes.effective(),
         "initial_weights": digest_file(weights) if weights is not None else None,
         "seed": config.seed,
     }

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data_catalog.faces import EmbeddedFaces
 from data_catalog.fingerprints import digest_names, fingerprint
 from difffake.config import ExperimentConfig
 from difffake.detector import DENSITY
@@ -20,7 +21,7 @@ from difffake.pseudofakes import forged_video
 from difffake.pseudofakes.recipe import STAGE_VERSION as PSEUDO_FAKES_VERSION
 from difffake.randomness import derive_rng, derive_seed
 from tasks.experiment import Experiment, StageRecord, made, of_roles, reused, stage_task
-from tasks.forged_copies import copy_settings, embed_copies, with_pairs
+from tasks.forged_copies import copy_settings, embed_copies, pairs_of_copy, with_pairs
 from tasks.pairs import digest_of_judged, pairs_of_roles
 from tasks.vectors import VideoVectors, group, read_vectors
 
@@ -38,7 +39,8 @@ def fit(
     roles = config.density.fit_on
     faces = of_roles(experiment.usable_faces(extraction), roles)
     folds = _held_out_folds(experiment, faces)
-    faces, selected = _at_most(experiment, faces, pairs_of_roles(experiment, pairs, extraction, roles))
+    everybody, drawn = faces, pairs_of_roles(experiment, pairs, extraction, roles)
+    faces, selected = _at_most(experiment, faces, drawn)
     inputs = {
         "backbone": embeddings.fingerprint,
         "learnt_from": digest_of_judged(experiment, faces, selected),
@@ -51,7 +53,8 @@ def fit(
     if found is not None and STAGE not in experiment.force:
         return reused(STAGE, name, found, _summary(config, found.facts))
     fold_of_video = _fold_of_video(experiment, folds)
-    forged = _forged_vectors(experiment, backbone, faces, selected) if config.density.against != "nothing" else None
+    is_compared = config.density.against != "nothing"
+    forged = _forged_vectors(experiment, backbone, everybody, drawn) if is_compared else None
     model = _fit(experiment, embeddings, faces, selected, forged)
     for warning in model.facts_.warnings:
         logger.warning("%-12s %s", STAGE, warning)
@@ -116,39 +119,37 @@ def _forged_inputs(config: ExperimentConfig) -> dict[str, Any]:
     if config.density.against == "nothing":
         return {}
     return {
-        "pseudo_fakes": config.pseudo_fakes.model_dump(mode="json"),
+        "pseudo_fakes": config.pseudo_fakes.effective(),
         "copies": copy_settings(config),
         "versions": [forged_video.STAGE_VERSION, PSEUDO_FAKES_VERSION],
     }
 
 
-def _forged_vectors(experiment: Experiment, backbone: StageRecord, faces: pa.Table, selected: pa.Table) -> VideoVectors:
-    """The vectors of the same pairs in forged copies of their videos; as many as the density may learn from."""
-    config = experiment.config.density
+def _forged_vectors(experiment: Experiment, backbone: StageRecord, faces: pa.Table, drawn: pa.Table) -> VideoVectors:
+    """The vectors of pairs in forged copies of the videos; as many as the density may learn from."""
+    config = experiment.config
+    density = config.density
+    compared: list[tuple[str, EmbeddedFaces, list[tuple[str, str]]]] = []
+    # Role by role: those of validation are fusion's, too.
+    for role in density.fit_on:
+        some = with_pairs(faces.filter(pc.equal(faces["role"], role)), drawn.filter(pc.equal(drawn["role"], role)))
+        frames = group(some, "face_id")
+        copies = embed_copies(experiment, backbone, some, is_forced=STAGE in experiment.force)
+        for (video_key, track_id), of_person in copies.items():
+            own = [name for (name,) in frames[video_key, track_id]]
+            compared += [(video_key, copy, pairs_of_copy(config, copy, own)) for copy in of_person]
+    share = min(1.0, density.max_vectors / max(1, sum(len(pairs) for _, _, pairs in compared)))
     parts: list[Vectors] = []
     keys: list[str] = []
-    drawn = group(selected, "base_id", "partner_id")
-    # A copy has as many pairs as its video: each contributes its share.
-    share = min(1.0, config.max_vectors / (selected.num_rows * experiment.config.fusion.copies_per_video))
-    # Role by role: those of validation are fusion's, too.
-    for role in config.fit_on:
-        of_this = faces.filter(pc.equal(faces["role"], role))
-        some = with_pairs(of_this, selected.filter(pc.equal(selected["role"], role)))
-        copies = embed_copies(experiment, backbone, some, is_forced=STAGE in experiment.force)
-        for (video_key, track_id), made_of_it in copies.items():
-            rng = derive_rng(experiment.config.seed, STAGE, "forged", video_key, track_id)
-            for copy in made_of_it:
-                available = set(copy.face_ids.tolist())
-                pairs = [pair for pair in drawn[video_key, track_id] if available.issuperset(pair)]
-                chosen = rng.permutation(len(pairs))[: max(1, round(share * len(pairs)))]
-                named = [(pairs[row][0], pairs[row][1]) for row in np.sort(chosen)]
-                if named:
-                    parts.append(
-                        differences(
-                            copy.face_ids.tolist(), copy.features, named, config.combination, config.l2_normalise
-                        )
-                    )
-                    keys += [video_key] * len(named)
+    for number, (video_key, copy, pairs) in enumerate(compared):
+        # Each copy contributes its share.
+        rng = derive_rng(config.seed, STAGE, "forged", video_key, number)
+        chosen = np.sort(rng.permutation(len(pairs))[: round(share * len(pairs))])
+        some_pairs = [pairs[row] for row in chosen.tolist()]
+        if some_pairs:
+            names = copy.face_ids.tolist()
+            parts.append(differences(names, copy.features, some_pairs, density.combination, density.l2_normalise))
+            keys += [video_key] * len(some_pairs)
     return VideoVectors(np.concatenate(parts) if parts else np.empty((0, 0)), np.array(keys, np.str_))
 
 

@@ -20,6 +20,7 @@ from difffake.backbone.device import resolve_device, resolve_embed_batch
 from difffake.backbone.embed import Embeddings, embed_crops
 from difffake.backbone.embedder import STAGE_VERSION, Backbone
 from difffake.config import BackboneConfig
+from difffake.memory import give_back_memory
 from tasks.backbone import weights_path
 from tasks.experiment import Experiment, StageRecord, digest_faces, stage_task
 from tasks.gpu import gpu_slot
@@ -109,6 +110,8 @@ def embed_shard(home: Home, config: BackboneConfig, network: EmbeddingNetwork, s
 @stage_task(STAGE)
 def conclude_embeddings(experiment: Experiment, extraction: str, plan: EmbeddingPlan) -> StageRecord:
     """Sum up: every usable face has its embedding."""
+    # The network is done; what it held is nobody's.
+    give_back_memory()
     usable = experiment.usable_faces(extraction)
     faces = len(set(usable["face_id"].to_pylist()))
     return StageRecord(

@@ -5,10 +5,13 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -118,21 +121,38 @@ def extract_shard(
     finder = cached_finder(config)
     statuses: dict[str, int] = {}
     faces, log = [], []
-    for video in shard:
-        outcome = extract_video(video, extraction, config, finder, perturbation)
-        if outcome is None:
-            statuses[_PENDING] = statuses.get(_PENDING, 0) + 1
-            continue
-        of_video = extraction_tables(video.video_key, video.sha256, extraction, outcome)
-        faces.append(of_video[0])
-        log.append(of_video[1])
-        statuses[outcome.status] = statuses.get(outcome.status, 0) + 1
-        release_memory()
+    with _scratch_below(home) if perturbation is not None else nullcontext():
+        for video in shard:
+            outcome = extract_video(video, extraction, config, finder, perturbation)
+            if outcome is None:
+                statuses[_PENDING] = statuses.get(_PENDING, 0) + 1
+                continue
+            of_video = extraction_tables(video.video_key, video.sha256, extraction, outcome)
+            faces.append(of_video[0])
+            log.append(of_video[1])
+            statuses[outcome.status] = statuses.get(outcome.status, 0) + 1
+            release_memory()
     # Faces first: an outcome is only on record when its faces are.
     if log:
         home.lake.append_missing(TableName.FACES, pa.concat_tables(faces))
         home.lake.append_missing(TableName.EXTRACTION_LOG, pa.concat_tables(log))
     return statuses
+
+
+def scratch_folder(home: Home) -> Path:
+    """Where workers leave videos they encode anew; whoever started them empties it, as a killed worker cannot."""
+    return home.work / "recompressed"
+
+
+@contextmanager
+def _scratch_below(home: Home) -> Iterator[None]:
+    before = tempfile.tempdir
+    scratch_folder(home).mkdir(parents=True, exist_ok=True)
+    tempfile.tempdir = str(scratch_folder(home))
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 @cache

@@ -4,8 +4,9 @@ They depend on the backbone and on how forgeries are drawn, not on pairs or the 
 their own: an ablation of densities embeds them once.
 """
 
-from collections.abc import Iterator, Mapping, Set
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from difffake.backbone.embed import embed_images
 from difffake.backbone.embedder import Backbone
 from difffake.backbone.images import decode_crop, resize_to_input
 from difffake.config import ExperimentConfig
-from difffake.errors import ArtefactError, DegenerateMaskError
+from difffake.differential.pairs import draw_pairs
+from difffake.errors import ArtefactError, DataError, DegenerateMaskError
 from difffake.faces.records import FaceSet, RgbImage
 from difffake.pseudofakes import forged_video
 from difffake.pseudofakes.donors import DonorPool
@@ -41,6 +43,7 @@ Members = list[tuple[str, ...]]
 Copies = dict[Person, list[EmbeddedFaces]]
 
 _FILE = "embeddings.parquet"
+_PEOPLE_AT_ONCE = 50
 _STREAM = "fusion"
 """Names the random numbers of the copies."""
 
@@ -48,30 +51,47 @@ _STREAM = "fusion"
 def embed_copies(experiment: Experiment, backbone: StageRecord, faces: pa.Table, *, is_forced: bool) -> Copies:
     """Embeddings of the copies of each person (video_key, track_id), kept ones if there are any.
 
+    They are kept some people at a time, so that a killed run goes on where it was.
+
     Args:
         experiment: says how many copies there are and how they are drawn.
         backbone: a trained one.
         faces: usable faces of real videos, in the order of their frames.
         is_forced: make them again.
     """
-    config = experiment.config
-    inputs = {
-        "backbone": backbone.digest,
-        "faces": digest_names(f"{row['video_key']} {row['track_id']} {row['face_id']}" for row in faces.to_pylist()),
-        "pseudo_fakes": config.pseudo_fakes.model_dump(mode="json"),
-        "copies": copy_settings(config),
-        "seed": config.seed,
+    config, store = experiment.config, experiment.home.artefacts
+    everyone = {
+        person: evenly(members, config.fusion.faces_per_copy)
+        for person, members in group(faces, "face_id", "video_sha256").items()
     }
-    name = fingerprint(ARTEFACT, (forged_video.STAGE_VERSION, PSEUDO_FAKES_VERSION), None, inputs)
-    store = experiment.home.artefacts
-    found = None if is_forced else store.find(ARTEFACT, name)
-    return _read(found or _make(experiment, name, weights_path(experiment, backbone), faces))
+    maker = _Maker(experiment, backbone, everyone)
+    copies: Copies = {}
+    with progress(ARTEFACT, "people") as report:
+        for people in _batched(everyone, _PEOPLE_AT_ONCE):
+            name = _name(experiment, backbone, {person: everyone[person] for person in people}, everyone)
+            found = None if is_forced else store.find(ARTEFACT, name)
+            copies |= _read(found or maker.make(name, people))
+            report(len(copies), len(everyone))
+    return copies
+
+
+def _batched(people: Iterable[Person], count: int) -> Iterator[list[Person]]:
+    rest = iter(people)
+    while some := list(islice(rest, count)):
+        yield some
 
 
 def copy_settings(config: ExperimentConfig) -> list[Any]:
     """How copies are made, beside their pseudo-fakes: a part of the fingerprint of whatever is learnt from them."""
     fusion = config.fusion
-    return [fusion.copies_per_video, fusion.jitter, list(fusion.drifts), fusion.faces_per_copy]
+    # What is as it always was adds nothing: copies from before there was a choice keep their names.
+    others = [] if fusion.drifts == ("jitter",) else [list(fusion.drifts)]
+    return [
+        fusion.copies_per_video,
+        fusion.jitter,
+        *others,
+        *([fusion.faces_per_copy] if fusion.faces_per_copy else []),
+    ]
 
 
 def evenly(members: Members, most: int | None) -> Members:
@@ -81,25 +101,57 @@ def evenly(members: Members, most: int | None) -> Members:
     return [members[number * len(members) // most] for number in range(most)]
 
 
-def _make(experiment: Experiment, name: str, weights: Path, faces: pa.Table) -> Artefact:
-    network = load_weights(weights)
-    device = resolve_device(experiment.config.backbone.device)
-    network.to(device)
-    people = {
-        person: evenly(members, experiment.config.fusion.faces_per_copy)
-        for person, members in group(faces, "face_id", "video_sha256").items()
+def _name(experiment: Experiment, backbone: StageRecord, people: Groups, everyone: Groups) -> str:
+    config = experiment.config
+    inputs = {
+        "backbone": backbone.digest,
+        "faces": _digest(people),
+        "pseudo_fakes": config.pseudo_fakes.effective(),
+        "copies": copy_settings(config),
+        "seed": config.seed,
     }
-    donors = _Donors(experiment, people) if experiment.config.pseudo_fakes.needs_donors else None
-    tables: list[pa.Table] = []
-    with progress(ARTEFACT, "people") as report, gpu_slot(device):
-        for number, (person, members) in enumerate(people.items(), start=1):
-            made = enumerate(_copies(experiment, person, members, donors))
-            tables += [_table(person, copy, network, images) for copy, images in made]
-            report(number, len(people))
-    store = experiment.home.artefacts
-    with store.staging(ARTEFACT, name) as folder:
-        pq.write_table(pa.concat_tables(tables) if tables else pa.table({}), folder / _FILE)
-        return store.publish(folder, ARTEFACT, name, {"copies": len(tables), "people": len(people)})
+    if config.pseudo_fakes.needs_donors:
+        inputs["donors"] = _digest(everyone)
+    return fingerprint(ARTEFACT, (forged_video.STAGE_VERSION, PSEUDO_FAKES_VERSION), None, inputs)
+
+
+def _digest(people: Groups) -> str:
+    return digest_names(
+        f"{video_key} {track_id} {face_id}"
+        for (video_key, track_id), members in people.items()
+        for face_id, _ in members
+    )
+
+
+class _Maker:
+    """Makes copies; network and donors are loaded when the first ones are made."""
+
+    def __init__(self, experiment: Experiment, backbone: StageRecord, everyone: Groups) -> None:
+        self._experiment = experiment
+        self._backbone = backbone
+        self._everyone = everyone
+
+    @cached_property
+    def _network(self) -> Backbone:
+        network = load_weights(weights_path(self._experiment, self._backbone))
+        return network.to(resolve_device(self._experiment.config.backbone.device))
+
+    @cached_property
+    def _donors(self) -> "_Donors | None":
+        wants = self._experiment.config.pseudo_fakes.needs_donors
+        return _Donors(self._experiment, self._everyone) if wants else None
+
+    def make(self, name: str, people: Sequence[Person]) -> Artefact:
+        """Copies of some people, as an artefact."""
+        tables: list[pa.Table] = []
+        with gpu_slot(self._network.device):
+            for person in people:
+                made = enumerate(_copies(self._experiment, person, self._everyone[person], self._donors))
+                tables += [_table(person, copy, self._network, images) for copy, images in made]
+        store = self._experiment.home.artefacts
+        with store.staging(ARTEFACT, name) as folder:
+            pq.write_table(pa.concat_tables(tables) if tables else pa.table({}), folder / _FILE)
+            return store.publish(folder, ARTEFACT, name, {"copies": len(tables), "people": len(people)})
 
 
 def _copies(
@@ -137,6 +189,7 @@ class _Donors:
     def __init__(self, experiment: Experiment, people: Groups) -> None:
         self._experiment = experiment
         self._people = people
+        self._chosen = list(people)
         self._row = {person: row for row, person in enumerate(people)}
         first = [members[0] for members in people.values()]
         columns = {
@@ -145,6 +198,11 @@ class _Donors:
             "video_sha256": [content for _, content in first],
         }
         faces = read_face_set(experiment.lake, pa.table(columns))
+        if experiment.config.pseudo_fakes.wants_other_faces_alone and len(set(faces.video_keys)) < 2:
+            raise DataError(
+                "pseudo_fakes.families wants other faces alone, and the videos to be copied are one: give more "
+                "validation videos, or another family some weight"
+            )
         self._pool = DonorPool(faces.landmarks_crop_px, faces.video_keys)
 
     def choose(self, person: Person, rng: np.random.Generator) -> DonorVideo | None:
@@ -152,13 +210,10 @@ class _Donors:
         row = self._pool.choose(self._row[person], rng)
         if row is None:
             return None
-        chosen, members = list(self._people.items())[row]
-        faces = _read_person(self._experiment, chosen, members)
-        return DonorVideo(
-            faces.face_ids,
-            lambda number: decode_crop(faces.crops_jpeg[number], faces.face_ids[number]),
-            faces.landmarks_crop_px,
-        )
+        chosen = self._chosen[row]
+        members = self._people[chosen]
+        # Read where the forgery is of that family alone: most are not.
+        return DonorVideo(members[0][0], lambda: _read_person(self._experiment, chosen, members))
 
 
 def _table(person: Person, copy: int, network: Backbone, images: Mapping[str, RgbImage]) -> pa.Table:
@@ -204,13 +259,27 @@ def _matrix(column: pa.ChunkedArray) -> npt.NDArray[np.float32]:
 
 
 def compared(
-    copy: EmbeddedFaces, own: Set[str], known: EmbeddedFaces, pairs: list[tuple[str, str]]
+    experiment: Experiment,
+    copy: EmbeddedFaces,
+    own: Sequence[str],
+    known: EmbeddedFaces,
+    pairs: Sequence[tuple[str, str]],
 ) -> tuple[EmbeddedFaces, list[tuple[str, str]]]:
-    """The forged faces and the real ones of other videos they are compared with, sorted by name; and the pairs left.
+    """The forged faces, and the real ones of other videos they are compared with, sorted by name; and their pairs.
 
-    A face of the person's `own` that no forgery could be put on is not in the copy, and neither are its pairs.
+    Within a video a copy is paired as a video of its own by the same rule, so that its pairs lie as far apart in time
+    as those of a real video. Across videos its pairs are those of the faces it has.
+
+    Args:
+        experiment: says how faces are paired.
+        copy: of one person.
+        own: the person's faces in the order of their frames.
+        known: faces of other videos, where they are partners.
+        pairs: of the person's real faces.
     """
-    others = known.of({partner for _, partner in pairs} - own)
+    if not experiment.config.pairs.is_across_videos:
+        return copy, pairs_of_copy(experiment.config, copy, own)
+    others = known.of({partner for _, partner in pairs} - set(own))
     names = np.concatenate([copy.face_ids, others.face_ids])
     order = np.argsort(names)
     joined = EmbeddedFaces(
@@ -218,8 +287,14 @@ def compared(
         np.concatenate([copy.features, others.features])[order],
         np.concatenate([copy.fake_probability, others.fake_probability])[order],
     )
-    available = set(names.tolist())
-    return joined, [pair for pair in pairs if set(pair) <= available]
+    everything = set(names.tolist())
+    return joined, [pair for pair in pairs if everything.issuperset(pair)]
+
+
+def pairs_of_copy(config: ExperimentConfig, copy: EmbeddedFaces, own: Sequence[str]) -> list[tuple[str, str]]:
+    """The pairs within a copy, drawn by the rule of the experiment from the faces it has; `own` as in `compared`."""
+    available = set(copy.face_ids.tolist())
+    return draw_pairs([name for name in own if name in available], config.pairs, config.seed)
 
 
 def with_pairs(faces: pa.Table, pairs: pa.Table) -> pa.Table:

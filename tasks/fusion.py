@@ -53,7 +53,7 @@ def fuse(
         "backbone": backbone.digest,
         "density": fitted.digest,
         "learnt_from": digest_of_judged(experiment, faces, selected),
-        "pseudo_fakes": config.pseudo_fakes.model_dump(mode="json"),
+        "pseudo_fakes": config.pseudo_fakes.effective(),
         "seed": config.seed,
     }
     versions = (fusion.STAGE_VERSION, forged_video.STAGE_VERSION, PSEUDO_FAKES_VERSION)
@@ -125,12 +125,12 @@ def _weigh(
     for (video_key, track_id), members in group(faces, "face_id").items():
         detector = detectors(video_key)
         pairs = [(base, partner) for base, partner in drawn.get((video_key, track_id), [])]
-        own = {name for (name,) in members}
+        own = [name for (name,) in members]
         of_real = _evidence(detector, known, own, pairs)
         if of_real is not None:
             reals.append(of_real)
             for copy in forged.get((video_key, track_id), []):
-                joined, kept = compared(copy, own, known, pairs)
+                joined, kept = compared(experiment, copy, own, known, pairs)
                 of_copy = _evidence(detector, joined, copy.face_ids.tolist(), kept)
                 copies += [] if of_copy is None else [of_copy]
     return reals, copies

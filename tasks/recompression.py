@@ -15,7 +15,7 @@ from difffake.faces.finder import build_face_finder
 from difffake.perturbations.perturbation import H264_CRF, Perturbation
 from difffake.randomness import derive_seed
 from tasks.experiment import Experiment
-from tasks.faces import ExtractionPlan, extraction_fingerprint, plan_videos
+from tasks.faces import ExtractionPlan, extraction_fingerprint, forget, plan_videos
 
 logger = logging.getLogger("difffake.tasks.faces")
 
@@ -23,8 +23,10 @@ logger = logging.getLogger("difffake.tasks.faces")
 @task(name="plan-recompression", task_run_name="plan-recompression-{crf}", cache_policy=NO_CACHE)
 def plan_recompression(experiment: Experiment, crf: int) -> ExtractionPlan:
     """List the training videos that are to be encoded at this rate factor and have no outcome under it yet."""
-    perturbation = Perturbation(H264_CRF, crf)
-    return plan_videos(experiment, _name(experiment, crf), _videos_at(experiment, crf), perturbation)
+    videos = _videos_at(experiment, crf)
+    if "faces" in experiment.force:
+        forget(experiment, _name(experiment, crf), videos["sha256"].to_pylist())
+    return plan_videos(experiment, _name(experiment, crf), videos, Perturbation(H264_CRF, crf))
 
 
 def recompressed_faces(experiment: Experiment) -> pa.Table:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from data_catalog.datasets.base import Split, list_folder, read_csv
-from data_catalog.datasets.generic import GenericFolder
+from data_catalog.datasets.base import Split, list_folder
+from data_catalog.datasets.generic import GenericFolder, read_metadata
 from data_catalog.storage import Folder
 from difffake.errors import DataError
 from difffake.media import PHOTO_SUFFIXES, VIDEO_SUFFIXES
@@ -95,7 +95,7 @@ def describe_files(root: Path, below: str, people: PeopleRule, pattern: str | No
     """
     folder = Folder.of(root)
     files = [file.relative for file in list_folder(GenericFolder(), folder, "real/", "fake/")]
-    known = _known_rows(folder) if METADATA in files else {}
+    known = read_metadata(folder) if METADATA in files else {}
     expression = _compiled(pattern)
     footage = [file for file in files if _is_footage(file) and _is_sorted(file)]
     wanted = [file for file in footage if file.startswith(f"{below.strip('/')}/") or not below.strip("/")]
@@ -130,9 +130,10 @@ def _row(
 def _person(path: PurePosixPath, between: Sequence[str], people: PeopleRule, expression: re.Pattern[str] | None) -> str:
     if expression is not None:
         found = expression.search(path.stem)
-        if found is None:
+        person = (found[1] if expression.groups else found[0]) if found is not None else None
+        if not person:
             raise DataError(f"the pattern {expression.pattern!r} finds no person in the name {path.name} ({path})")
-        return "/".join([*between, found[1] if expression.groups else found[0]])
+        return "/".join([*between, person])
     if people == "folder" and between:
         return "/".join(between)
     return "/".join([*between, path.stem])
@@ -147,16 +148,12 @@ def _compiled(pattern: str | None) -> re.Pattern[str] | None:
         raise DataError(f"{pattern!r} is no regular expression: {error}") from error
 
 
-def _known_rows(folder: Folder) -> dict[str, Row]:
-    rows = read_csv(folder, METADATA, *COLUMNS)
-    return {row["path"]: {name: cell or "" for name, cell in row.items()} for row in rows}
-
-
 def _write(root: Path, rows: Sequence[Row]) -> None:
     """Whole or not at all; columns of one's own stay."""
-    columns = list(dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)]))
+    used = {name for row in rows for name, cell in row.items() if cell}
+    columns = [*COLUMNS, *sorted(used - set(COLUMNS))]
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     partial = root / f".{METADATA}.partial"

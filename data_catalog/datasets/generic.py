@@ -60,7 +60,7 @@ class GenericFolder:
         """List what is below real/ and fake/ and what metadata.csv names; see `DatasetAdapter.scan`."""
         files = list_folder(self, folder, *(f"{label}/" for label in _LABELS), _METADATA)
         there = {file.relative: file for file in files}
-        rows = _read_metadata(folder) if _METADATA in there else {}
+        rows = read_metadata(folder) if _METADATA in there else {}
         # Of a video and a photo of one name, its still as a rule, the first is taken: the video.
         files_videos_first = sorted(files, key=lambda file: is_footage(file, PHOTO_SUFFIXES))
         scan = scan_files(self, folder, files_videos_first, lambda file: _classify(file, rows, there), _FOOTAGE)
@@ -126,17 +126,21 @@ def _wrong_label(said: str | None, sorted_as: Label | None) -> str | None:
     return f"metadata.csv says {said}, its folder {sorted_as}" if sorted_as and said != sorted_as else None
 
 
-def _read_metadata(folder: Folder) -> dict[str, _Row]:
-    """The rows by path; no two name the same."""
-    rows: dict[str, _Row] = {}
+def read_metadata(folder: Folder) -> dict[str, dict[str, str]]:
+    """The rows of metadata.csv by path, every cell without spaces around it; no two name the same.
+
+    Raises:
+        DataError: a row has no path, or two name one file.
+    """
+    rows: dict[str, dict[str, str]] = {}
     for number, cells in enumerate(read_csv(folder, _METADATA, *_COLUMNS), 1):
-        row = {column: cell.strip() for column, cell in cells.items()}
+        row = {column: (cell or "").strip() for column, cell in cells.items()}
         path = _tidy(row["path"])
         if not path:
             raise DataError(f"row {number} of {folder}/{_METADATA} has no path; give it one, or remove it")
         if path in rows:
             raise DataError(f"{folder}/{_METADATA} names {path} twice; leave one row")
-        rows[path] = row | {"label": row["label"].lower(), "original": _tidy(row.get("original", ""))}
+        rows[path] = row | {"path": path, "label": row["label"].lower(), "original": _tidy(row.get("original", ""))}
     return rows
 
 

@@ -38,11 +38,12 @@ class BoundaryHead(nn.Module):
             self.convolution = nn.Conv2d(channels, 1, kernel_size=1)
 
     def loss(self, last: Tensor, targets: Tensor) -> Tensor:
-        """Mean binary cross-entropy over places and pictures.
+        """Binary cross-entropy, the mean over places and the sum over pictures; 0 of none.
 
         Args:
-            last: (N, D, h, w) feature map.
+            last: (N, D, h, w) feature map, N ≥ 0.
             targets: (N, MAP_PX, MAP_PX) in [0, 1].
         """
         wanted = interpolate(targets[:, None], size=last.shape[-2:], mode="area")
-        return binary_cross_entropy_with_logits(self.convolution(last.float()), wanted)
+        loss = binary_cross_entropy_with_logits(self.convolution(last.float()), wanted, reduction="sum")
+        return loss / (last.shape[-2] * last.shape[-1])

@@ -1,4 +1,7 @@
-"""Training batches: real faces and their pseudo-fakes, a function of seed, epoch and face alone."""
+"""Training batches: real faces and their pseudo-fakes, a function of seed, epoch and face.
+
+Where other faces are blended in, it hangs on all faces of the set, among which they are drawn.
+"""
 
 import logging
 import shutil
@@ -174,7 +177,8 @@ class PairDataset(Dataset[Batch]):
             if self._config.boundary_weight:
                 of_fakes.append(boundary_target(augment_mask(made.mask, drawn)))
         images, labels = stack_pairs(pairs, self._config.input_size_px)
-        return Batch(images, labels, len(rows) - len(pairs), _boundaries(of_fakes) if of_fakes else None)
+        boundaries = _boundaries(of_fakes) if self._config.boundary_weight else None
+        return Batch(images, labels, len(rows) - len(pairs), boundaries)
 
     def _pair(self, epoch: int, row: int) -> tuple[PseudoFake, Augmentation]:
         face_id = self._faces.face_ids[row]
@@ -213,8 +217,10 @@ class _SharedDataset(Dataset[_SharedBatch]):
 
 def _boundaries(of_fakes: Sequence[FloatArray]) -> FloatArray:
     """Reals have none."""
-    reals = np.zeros((len(of_fakes), MAP_PX, MAP_PX), np.float32)
-    return np.concatenate([reals, np.stack(of_fakes)])
+    boundaries = np.zeros((2 * len(of_fakes), MAP_PX, MAP_PX), np.float32)
+    for row, boundary in enumerate(of_fakes, start=len(of_fakes)):
+        boundaries[row] = boundary
+    return boundaries
 
 
 def stack_pairs(pairs: Sequence[tuple[RgbImage, RgbImage]], input_size_px: int) -> tuple[Images, Labels]:

@@ -185,8 +185,7 @@ class EpochRunner:
             loss = cross_entropy(logits.float(), labels, reduction="sum") / count
             if boundaries is None or last is None or self._boundary is None:
                 return loss
-            share = self._config.boundary_weight * len(labels) / count
-            return loss + share * self._boundary.loss(last, boundaries)
+            return loss + self._config.boundary_weight * self._boundary.loss(last, boundaries) / count
 
         loss = self._minimisation.step(share_of_loss)
         self._average.update()

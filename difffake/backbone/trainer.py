@@ -24,7 +24,7 @@ from difffake.backbone.training_folder import EpochRecord, History, TrainingFold
 from difffake.backbone.validation import ValidationSet, render_validation_set
 from difffake.config import BackboneConfig, PseudoFakesConfig
 from difffake.faces.records import FaceSet
-from difffake.memory import keeping_freed_memory
+from difffake.memory import give_back_memory, keeping_freed_memory
 from difffake.randomness import derive_seed
 
 OnEpoch = Callable[[EpochRecord], None]
@@ -87,6 +87,7 @@ def run_training(training: Training, team: Team, on_epoch: OnEpoch | None, on_st
                 _log(history[-1], epochs)
                 if on_epoch is not None:
                     on_epoch(history[-1])
+    give_back_memory()
     return history
 
 

@@ -79,7 +79,7 @@ def train_backbone(
         ArtefactError: a crop cannot be decoded, or `work_dir` belongs to another training.
         ConfigError, WeightsError: the network or its initial weights cannot be had.
     """
-    _require_faces(train, validation)
+    _require_faces(train, validation, pseudo_fakes)
     device = resolve_device(config.device)
     processes = resolve_processes(config, device)
     work_dir.mkdir(parents=True, exist_ok=True)
@@ -110,7 +110,9 @@ def check_backbone(config: BackboneConfig) -> torch.device:
     check_model_name(config.model)
     if config.weights is not None or config.pretrained != "hub":
         # The hub's weights may not be needed, and need a network.
-        build_backbone(config, seed=0)
+        backbone = build_backbone(config, seed=0)
+        if config.boundary_weight:
+            backbone.map_channels()
     return device
 
 
@@ -134,13 +136,18 @@ def _run(
         return run_in_processes(lean, device, processes, on_epoch, on_step)
 
 
-def _require_faces(train: FaceSet, validation: ValidationSet) -> None:
+def _require_faces(train: FaceSet, validation: ValidationSet, pseudo_fakes: PseudoFakesConfig) -> None:
     for name, count in (("training", len(train)), ("validation", len(validation))):
         if count == 0:
             raise TrainingError(
                 f"there are no {name} faces: expected faces of real {name} videos; check that the dataset has videos "
                 f"of that split, that their faces were extracted, and that data.train_compression names files you have"
             )
+    if pseudo_fakes.wants_other_faces_alone and len(set(train.video_keys)) < 2:
+        raise TrainingError(
+            "pseudo_fakes.families wants other faces alone, and all training faces are of one video: give more videos, "
+            "or another family some weight"
+        )
 
 
 def _training_digest(

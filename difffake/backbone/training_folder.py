@@ -25,7 +25,8 @@ class EpochRecord:
 
     Attributes:
         epoch: 1 for the first.
-        train_loss: mean cross-entropy over the epoch's images, each at the weights before its step.
+        train_loss: mean over the epoch's images, each at the weights before its step: cross-entropy, and the weighted
+            loss of the boundary where it is looked for.
         train_accuracy: share of those images classified right.
         validation_auc: area under the ROC curve over the validation faces, fakes being positive.
         learning_rate: of the last step.

@@ -50,6 +50,11 @@ def draw_validation_set(faces: FaceSet, config: PseudoFakesConfig, fakes_per_vid
         TrainingError: they are all left out.
     """
     chosen = faces.of_rows(choose_faces(faces, fakes_per_video, seed, "validation"))
+    if config.wants_other_faces_alone and len(set(chosen.video_keys)) == 1:
+        raise TrainingError(
+            "pseudo_fakes.families wants other faces alone, and all validation faces are of one video: give more "
+            "videos, or another family some weight"
+        )
     kept, recipes = chosen, _draw_recipes(chosen, config, seed)
     while None in recipes and any(recipe is not None for recipe in recipes):
         # Those left out are no donors either: the others draw anew among themselves.

@@ -175,6 +175,8 @@ def held_out_scores(
     Against the scores the model gives its own training vectors they show how much it merely remembers.
     """
     nothing = np.empty(0)
+    if density.against != "nothing":
+        return HeldOut(nothing, "the density is compared with forged pairs: its scores are likelihood ratios")
     if density.model not in _WITH_LIKELIHOOD:
         return HeldOut(nothing, f"the model {density.model} has no likelihood")
     components = density.components if density.model == "gmm" else 1

@@ -7,19 +7,21 @@ density is compared with that of forged pairs.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from difffake.backbone.images import decode_crop
 from difffake.config import Drift, PseudoFakesConfig
 from difffake.errors import DegenerateMaskError
-from difffake.faces.records import FloatArray, RgbImage
+from difffake.faces.records import FaceSet, FloatArray, RgbImage
 from difffake.pseudofakes.generator import apply_recipe
 from difffake.pseudofakes.recipe import OtherFace, PseudoFakeRecipe, draw_recipe
 from difffake.pseudofakes.sources import DonorFace, landmark_shape
 
-STAGE_VERSION = 2
-"""Enters the fingerprint of whatever is learnt from such copies: bump it when a copy changes. 2: drifts by name."""
+STAGE_VERSION = 1
+"""Enters the fingerprint of whatever is learnt from such copies: bump it when a copy changes."""
 
 Offsets = npt.NDArray[np.float64]
 
@@ -32,23 +34,30 @@ _LANDMARK_MEMORY = 0.9
 
 @dataclass(frozen=True, eq=False)
 class DonorVideo:
-    """Faces of one person in another video.
+    """Faces of one person in another video, read where one of them is blended in.
 
     Attributes:
-        face_ids: M names.
-        crops_rgb: gives the crop of a row, (S, S, 3) uint8.
-        landmarks_crop_px: (M, 68, 2) float32.
+        face_id: of any of them.
+        load: gives them all.
     """
 
-    face_ids: Sequence[str]
-    crops_rgb: Callable[[int], RgbImage]
-    landmarks_crop_px: FloatArray
+    face_id: str
+    load: Callable[[], FaceSet]
+
+    @cached_property
+    def _faces(self) -> FaceSet:
+        return self.load()
+
+    @cached_property
+    def _shapes(self) -> FloatArray:
+        return landmark_shape(self._faces.landmarks_crop_px)
 
     def nearest(self, landmarks_px: FloatArray) -> tuple[str, DonorFace]:
         """The face whose landmarks lie nearest, place and size apart, and its name."""
-        shapes = landmark_shape(self.landmarks_crop_px) - landmark_shape(landmarks_px)
-        row = int(np.square(shapes).sum(axis=1).argmin())
-        return self.face_ids[row], DonorFace(self.crops_rgb(row), self.landmarks_crop_px[row])
+        faces = self._faces
+        row = int(np.square(self._shapes - landmark_shape(landmarks_px)).sum(axis=1).argmin())
+        name = faces.face_ids[row]
+        return name, DonorFace(decode_crop(faces.crops_jpeg[row], name), faces.landmarks_crop_px[row])
 
 
 def forge_video(
@@ -96,7 +105,7 @@ def _forge_all(
     drift: Drift,
     donor: DonorVideo | None,
 ) -> list[RgbImage | None]:
-    some_donor = None if donor is None else donor.face_ids[0]
+    some_donor = None if donor is None else donor.face_id
     drawn = draw_recipe(config, rng, some_donor)
     offset_px: Offsets = np.zeros((68, 2))
     made: list[RgbImage | None] = []

@@ -90,7 +90,9 @@ def test_a_person_stays_where_they_are_and_is_on_one_side(root: Path) -> None:
 
 def test_what_a_person_wrote_is_kept_with_columns_of_their_own(root: Path) -> None:
     (root / METADATA).write_text(
-        "path,label,identity,split,method,note\nreal/alone.mp4,real,carol,test,,mine\nreal/lost.mp4,real,dan,train,,\n"
+        "path,label,identity,split,method,note\n"
+        "./real/alone.mp4, Real,carol ,test,,mine\n"
+        "real/lost.mp4,real,dan,train,,\n"
     )
     described = describe_files(root, "", "folder", None, HALF)
     rows = {row["path"]: row for row in csv.DictReader((root / METADATA).open(encoding="utf-8"))}
@@ -103,6 +105,8 @@ def test_what_a_person_wrote_is_kept_with_columns_of_their_own(root: Path) -> No
 def test_what_cannot_be_described_is_told(root: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"finds no person in the name alone\.mp4"):
         describe_files(root, "", "folder", r"^rlt_(\d+)", HALF)
+    with pytest.raises(DataError, match=r"finds no person in the name 0[01]\.jpg"):
+        describe_files(root, "real/photos", "folder", r"^(?:p(\d+)|0)", HALF)
     with pytest.raises(DataError, match="no regular expression"):
         describe_files(root, "", "folder", "(", HALF)
     with pytest.raises(DataError, match="no video or photo below real/nothing"):

@@ -125,6 +125,10 @@ def test_a_picture_is_coded_at_its_reduced_size() -> None:
     flat = np.full((64, 64, 3), 90, np.uint8)
     drawn = Augmentation(size_share=0.5, compression=Compression("h264", 20))
     assert np.abs(augment(flat, drawn).astype(int) - 90).max() <= 3
+    coarse = augment(IMAGE, dataclasses.replace(drawn, compression=Compression("h264", 40)))
+    small = cv2.resize(IMAGE, (32, 32), interpolation=cv2.INTER_AREA)
+    coded = augment(small, Augmentation(compression=Compression("h264", 40)))
+    np.testing.assert_array_equal(coarse, cv2.resize(coded, (64, 64), interpolation=cv2.INTER_LINEAR))
     # 4 px checks vanish at half of the size coarsely coded, not at the full size.
     checks = np.kron(np.indices((32, 32)).sum(axis=0) % 2, np.ones((2, 2))).astype(np.uint8) * 255
     image = np.repeat(checks[..., None], 3, axis=2)

@@ -336,6 +336,18 @@ def test_every_augmentation_is_applied_to_the_batch() -> None:
     assert not np.array_equal(robust.images, batch.images)
 
 
+def test_a_real_and_its_fake_get_the_same_draw() -> None:
+    faces = synthetic_faces(videos=3, faces_per_video=2)
+    config = backbone_config(augmentation="robust", augmentation_strength=1.0, batch_pairs=6)
+    # A mask of a fiftieth of the ratio changes a grey level here and there: all else is the augmentation's.
+    hardly = PseudoFakesConfig(mask_weights={"mouth": 1}, blend_ratios=(0.02,))
+    (batch,) = TrainingBatches(faces, config, hardly, seed=1).epoch(1)
+    count = len(batch.labels) // 2
+    apart = np.abs(batch.images[:count].astype(int) - batch.images[count:]).mean(axis=(1, 2, 3))
+    assert apart.max() < 2
+    assert np.abs(batch.images[:1].astype(int) - batch.images[1:2]).mean() > 5
+
+
 def test_batches_with_other_faces_are_the_same_wherever_they_are_made() -> None:
     faces = synthetic_faces(videos=5, faces_per_video=2)
     fakes = PseudoFakesConfig(families={"other_face": 1})

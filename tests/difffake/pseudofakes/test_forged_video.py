@@ -3,10 +3,12 @@ import pytest
 
 from difffake.config import PseudoFakesConfig
 from difffake.errors import DegenerateMaskError
+from difffake.faces.records import FaceSet
 from difffake.pseudofakes.forged_video import DonorVideo, forge_video
 from difffake.pseudofakes.generator import apply_recipe
 from difffake.pseudofakes.recipe import draw_recipe
 from tests.helpers.landmarks import canonical_landmarks, textured_face
+from tests.helpers.synthetic_faces import encode
 
 SIZE_PX = 96
 
@@ -71,14 +73,21 @@ def test_another_persons_nearest_face_is_blended_into_each(face: tuple[np.ndarra
     crop, landmarks = face
     shifted = landmarks.copy()
     shifted[48:] += 4
-    asked: list[int] = []
+    crops = tuple(encode(textured_face(SIZE_PX, seed)) for seed in (20, 21))
+    others = FaceSet(("x", "y"), ("v", "v"), crops, np.stack([landmarks, shifted]))
+    loaded: list[int] = []
 
-    def crops(row: int) -> np.ndarray:
-        asked.append(row)
-        return textured_face(SIZE_PX, seed=20 + row)
+    def load() -> FaceSet:
+        loaded.append(1)
+        return others
 
-    donor = DonorVideo(["x", "y"], crops, np.stack([landmarks, shifted]))
+    donor = DonorVideo("x", load)
+    assert donor.nearest(shifted)[0] == "y"
+    assert donor.nearest(landmarks)[0] == "x"
     config = PseudoFakesConfig(families={"other_face": 1}, blend_ratios=(1.0,))
     made = forge_video([crop, crop], np.stack([shifted, landmarks]), config, 0.0, np.random.default_rng(4), donor=donor)
-    assert asked == [1, 0]
     assert all(image is not None and not np.array_equal(image, crop) for image in made)
+    assert len(loaded) == 1
+    unread = DonorVideo("x", load)
+    forge_video([crop], landmarks[None], PseudoFakesConfig(), 0.0, np.random.default_rng(4), donor=unread)
+    assert len(loaded) == 1

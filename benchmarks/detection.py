@@ -31,7 +31,7 @@ from difffake.errors import DiffFakeError
 TRIES = REPOSITORY / "benchmarks" / "detection_tries.csv"
 HOME = Path(".difffake-detection")
 SHORT: dict[str, dict[str, Any]] = {
-    "backbone": {"input_size_px": 128, "epochs": 3, "faces_per_video_per_epoch": 3, "device": "cpu"},
+    "backbone": {"input_size_px": 128, "epochs": 2, "faces_per_video_per_epoch": 3, "device": "cpu"},
     "diagnostics": {"enabled": False},
 }
 """Laid over a configuration to try it: ranks changes, and says little of how good a full training becomes."""
@@ -48,7 +48,7 @@ def main(
         Path, typer.Option("--config", help="Experiment file that is trained; its datasets are replaced.")
     ] = REPOSITORY / "configs" / "mixed.yaml",
     form: Annotated[
-        str, typer.Option("--form", help="short: 128 px, 3 epochs, minutes, for trying; long: the file as it stands.")
+        str, typer.Option("--form", help="short: 128 px, 2 epochs, minutes, for trying; long: the file as it stands.")
     ] = "short",
     seeds: Annotated[str, typer.Option("--seeds", help="Comma-separated; two are trained at a time.")] = "0,1",
     changes: Annotated[
@@ -80,15 +80,18 @@ def main(
     if unknown := set(wanted) - set(SOURCES):
         raise typer.BadParameter(f"{unknown.pop()!r} is none of {', '.join(SOURCES)}", param_hint="--sources")
     content = laid_over(SHORT if form == "short" else {}, _parsed(changes or []))
-    try:
-        roots = lay_out(samples or sample_folder(), home.resolve() / "data", wanted)
-        results = list(_train_all(config, content, [int(seed) for seed in seeds.split(",")], roots, home.resolve()))
-    except DiffFakeError as error:
-        console.print(f"[bold red]error[/bold red] {error}")
-        raise typer.Exit(1) from error
+    numbers = _parsed_seeds(seeds)
     told = {"form": form, "config": config.stem, "changes": " ".join(changes or []), "note": note} | {
         "sources": "all" if set(wanted) == set(SOURCES) else sources
     }
+    try:
+        # Before hours are spent on rows that it cannot take.
+        _check_table(table, _columns(told))
+        roots = lay_out(samples or sample_folder(), home.resolve() / "data", wanted)
+        results = list(_train_all(config, content, numbers, roots, home.resolve()))
+    except DiffFakeError as error:
+        console.print(f"[bold red]error[/bold red] {error}")
+        raise typer.Exit(1) from error
     _append(table, told, results)
     _print(results, told)
 
@@ -156,29 +159,46 @@ def _call(arguments: list[str], home: Path, place: Path, environment: Mapping[st
 def _parsed(changes: Sequence[str]) -> dict[str, Any]:
     content: dict[str, Any] = {}
     for change in changes:
-        key, equals, value = change.partition("=")
+        key, equals, text = change.partition("=")
         if not equals:
             raise typer.BadParameter(f"{change!r} is not KEY=VALUE", param_hint="--set")
+        value: Any = yaml.safe_load(text)
         for part in reversed(key.split(".")):
-            value = {part: yaml.safe_load(value) if isinstance(value, str) else value}  # type: ignore[assignment]
-        content = laid_over(content, value)  # type: ignore[arg-type]
+            value = {part: value}
+        content = laid_over(content, value)
     return content
+
+
+def _parsed_seeds(text: str) -> list[int]:
+    try:
+        return list(dict.fromkeys(int(seed) for seed in text.split(",")))
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no list of whole numbers", param_hint="--seeds") from error
+
+
+def _columns(told: Mapping[str, str]) -> list[str]:
+    return [*where(), *told, *COLUMNS]
+
+
+def _check_table(table: Path, columns: Sequence[str]) -> None:
+    if not table.exists():
+        return
+    with table.open(newline="", encoding="utf-8") as file:
+        there = next(csv.reader(file), [])
+    if there != list(columns):
+        raise DiffFakeError(f"{table} has other columns than this benchmark writes: move it away, or name another")
 
 
 def _append(table: Path, told: Mapping[str, str], results: Sequence[Result]) -> None:
     """A row for each seed, under the columns of the table that is there."""
-    origin = where()
-    rows = [{**{key: str(value) for key, value in origin.items()}, **told, **result.cells()} for result in results]
-    columns = [*origin, *told, *COLUMNS]
-    if not table.exists():
-        with table.open("w", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, columns).writeheader()
-    with table.open(newline="", encoding="utf-8") as file:
-        there = next(csv.reader(file))
-    if there != columns:
-        raise DiffFakeError(f"{table} has other columns than this benchmark writes: move it away, or name another")
+    origin = {key: str(value) for key, value in where().items()}
+    rows = [{**origin, **told, **result.cells()} for result in results]
+    is_new = not table.exists()
     with table.open("a", newline="", encoding="utf-8") as file:
-        csv.DictWriter(file, columns).writerows(rows)
+        writer = csv.DictWriter(file, _columns(told), lineterminator="\n")
+        if is_new:
+            writer.writeheader()
+        writer.writerows(rows)
     console.print(f"appended to {table}")
 
 

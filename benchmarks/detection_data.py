@@ -14,8 +14,8 @@ import cv2
 
 from data_catalog.fingerprints import digest_names
 from difffake.backbone.augmentation import Augmentation, Compression, augment
-from difffake.backbone.images import decode_crop
 from difffake.errors import DataError
+from difffake.faces.crop_jpeg import decode_crop
 from difffake.media import PHOTO_SUFFIXES
 
 SOURCES = ("talking_heads", "trial_talks", "more_talks", "open_photos", "open_videos", "ffpp_real", "lfw")
@@ -48,8 +48,9 @@ def lay_out(samples: Path, place: Path, sources: tuple[str, ...] = SOURCES) -> d
     Raises:
         DataError: the sample is not there.
     """
-    if not (samples / "videos.csv").is_file():
-        raise DataError(f"{samples} holds no sample data (videos.csv): name its folder with --samples")
+    for name in ("videos.csv", "more_reals.csv", "talking_heads", "face_crops/ffpp_real", "face_crops/ffpp_test"):
+        if not (samples / name).exists():
+            raise DataError(f"{samples} holds no sample data: {name} is missing; name the folder with --samples")
     wanted = [real for real in _reals(samples) if real.source in sources or real.split != "train"]
     # By what is in them: another sample, or another rule here, is another folder.
     reals = place / f"reals_{digest_names(f'{real.path} {real.identity} {real.split}' for real in wanted)}"

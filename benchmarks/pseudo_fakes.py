@@ -7,8 +7,8 @@ import numpy as np
 
 from benchmarks.measure import Figure, median_of, spent
 from benchmarks.media import sample_faces
-from difffake.backbone.images import decode_crop
 from difffake.config import PseudoFakesConfig
+from difffake.faces.crop_jpeg import decode_crop
 from difffake.pseudofakes.generator import make_pseudo_fake
 from difffake.randomness import derive_rng
 

@@ -12,9 +12,10 @@ import numpy.typing as npt
 import torch
 
 from difffake.backbone.embed import embed_images
-from difffake.backbone.images import decode_crop, resize_to_input
+from difffake.backbone.images import resize_to_input
 from difffake.detector import Detector
 from difffake.differential.combination import single
+from difffake.faces.crop_jpeg import decode_crop
 from difffake.faces.records import RgbImage
 
 CELLS = 8

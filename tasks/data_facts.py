@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from data_catalog.faces import read_face_set
-from difffake.backbone.images import decode_crop
 from difffake.evaluation.data_figures import MEASURES, Distribution, FaceGroup
+from difffake.faces.crop_jpeg import decode_crop
 from tasks.experiment import Experiment
 
 MOST_LISTED = 50

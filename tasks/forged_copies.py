@@ -21,10 +21,11 @@ from difffake.backbone.checkpoints import load_weights
 from difffake.backbone.device import resolve_device
 from difffake.backbone.embed import embed_images
 from difffake.backbone.embedder import Backbone
-from difffake.backbone.images import decode_crop, resize_to_input
+from difffake.backbone.images import resize_to_input
 from difffake.config import ExperimentConfig
 from difffake.differential.pairs import draw_pairs
 from difffake.errors import ArtefactError, DataError, DegenerateMaskError
+from difffake.faces.crop_jpeg import decode_crop
 from difffake.faces.records import FaceSet, RgbImage
 from difffake.pseudofakes import forged_video
 from difffake.pseudofakes.donors import DonorPool

@@ -8,12 +8,12 @@ from matplotlib.figure import Figure
 from data_catalog.faces import read_face_set
 from data_catalog.fingerprints import digest_names, fingerprint
 from data_catalog.schemas import TABLES, TableName
-from difffake.backbone.data import donor_of
-from difffake.backbone.images import decode_crop
+from difffake.backbone.donors import donor_of
 from difffake.backbone.validation import ValidationSet, draw_validation_set
 from difffake.config import ExperimentConfig
 from difffake.errors import DataError, DegenerateMaskError
 from difffake.evaluation.plot_style import png
+from difffake.faces.crop_jpeg import decode_crop
 from difffake.faces.records import FaceSet
 from difffake.pseudofakes.contact_sheet import one_of_each_kind, pseudo_fake_sheet
 from difffake.pseudofakes.donors import DonorPool

@@ -31,14 +31,16 @@ def plan_recompression(experiment: Experiment, crf: int) -> ExtractionPlan:
 
 def recompressed_faces(experiment: Experiment) -> pa.Table:
     """The usable faces of recompressed training videos, in the columns of `Experiment.usable_faces`."""
-    parts = []
-    for crf in experiment.config.data.recompressed_crf:
+    parts, factors = [], experiment.config.data.recompressed_crf
+    for crf in factors:
         usable = experiment.usable_faces(_name(experiment, crf))
         contents = pc.unique(_videos_at(experiment, crf)["sha256"])
         is_wanted = pc.and_(pc.equal(usable["role"], "train"), pc.is_in(usable["video_sha256"], contents))
         parts.append(usable.filter(is_wanted))
     faces = pa.concat_tables(parts)
-    logger.info("%-12s %d faces of recompressed videos", "faces", faces.num_rows)
+    wanted = sum(pc.count_distinct(_videos_at(experiment, crf)["sha256"]).as_py() for crf in factors)
+    seen = pc.count_distinct(faces["video_sha256"]).as_py()
+    logger.info("%-12s %d faces of %d of %d recompressed videos", "faces", faces.num_rows, seen, wanted)
     return faces
 
 

@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 
 from difffake.backbone.device import resolve_device
-from difffake.backbone.images import decode_crop
 from difffake.detector import Detector, Device
 from difffake.evaluation.figures import calibration_figure
 from difffake.evaluation.pair_pictures import pair_picture
 from difffake.evaluation.plot_style import number, png
 from difffake.evaluation.timeline_figure import Track, timeline_figure
 from difffake.evidence import evidence_map, overlay
+from difffake.faces.crop_jpeg import decode_crop
 from difffake.faces.records import FaceRecord, RgbImage
 from difffake.judgement import Judgement, PersonExamination, VideoExamination, verdict_of
 from difffake.locations import MANIFEST

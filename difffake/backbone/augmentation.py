@@ -11,7 +11,6 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Literal
 
-import av
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +18,8 @@ from av.codec.context import Flags
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
-from difffake.backbone.images import decode_crop
 from difffake.config import AugmentationName
+from difffake.faces.crop_jpeg import decode_crop
 from difffake.faces.records import FloatArray, RgbImage
 
 FLIP_JPEG_QUALITY = (40, 100)
@@ -293,8 +292,6 @@ def _as_yuv420(image: RgbImage) -> npt.NDArray[np.uint8]:
 
 @lru_cache(maxsize=_CODECS_KEPT)
 def _h264_codec(side_px: int, qp: int, _thread: int) -> _H264Codec:
-    # x264 tells what it is on every start otherwise.
-    av.logging.set_level(av.logging.ERROR)
     return _H264Codec(side_px, qp)
 
 

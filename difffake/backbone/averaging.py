@@ -1,7 +1,8 @@
 """A moving average of the weights over the steps, which is what is validated and kept (not in the paper).
 
 Short trainings end at a point that depends on their last batches; the average of the last ones lies nearer to the
-middle of the valley (Polyak & Juditsky 1992; Izmailov et al., arXiv 1803.05407).
+middle of the valley (Polyak & Juditsky 1992; Izmailov et al., arXiv 1803.05407). It lies beside the network, not in a
+copy of it as torch's `AveragedModel` has it: layers that share batch statistics over processes cannot be copied.
 """
 
 from collections.abc import Iterator, Mapping

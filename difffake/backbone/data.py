@@ -24,13 +24,13 @@ from torch.utils.data import DataLoader, Dataset
 from difffake.backbone.augmentation import Augmentation, augment, augment_mask, draw_augmentation
 from difffake.backbone.boundary import MAP_PX, boundary_target
 from difffake.backbone.classes import FAKE_CLASS, REAL_CLASS
-from difffake.backbone.images import decode_crop, resize_to_input
+from difffake.backbone.donors import EpochDonors, donor_of
+from difffake.backbone.images import resize_to_input
 from difffake.config import BackboneConfig, PseudoFakesConfig
 from difffake.errors import DegenerateMaskError, TrainingError
+from difffake.faces.crop_jpeg import decode_crop
 from difffake.faces.records import FaceSet, FloatArray, RgbImage
-from difffake.pseudofakes.donors import DonorPool
 from difffake.pseudofakes.generator import Donor, PseudoFake, make_pseudo_fake
-from difffake.pseudofakes.sources import DonorFace
 from difffake.randomness import derive_rng, derive_seed
 
 _logger = logging.getLogger(__name__)
@@ -118,29 +118,6 @@ def plan_epoch(faces: FaceSet, config: BackboneConfig, seed: int, epoch: int) ->
     return [tuple(int(row) for row in rows) for rows in np.array_split(np.array(chosen), batches)]
 
 
-def donor_of(faces: FaceSet, row: int) -> Donor:
-    """A face of a set, to be blended into another one; decoded where that happens."""
-    name = faces.face_ids[row]
-    return Donor(name, lambda: DonorFace(decode_crop(faces.crops_jpeg[row], name), faces.landmarks_crop_px[row]))
-
-
-class _Donors:
-    """Which face may be blended into which: of another video, with near landmarks, another one in each epoch."""
-
-    def __init__(self, faces: FaceSet, seed: int) -> None:
-        self._faces = faces
-        self._seed = seed
-        self._pool = DonorPool(faces.landmarks_crop_px, faces.video_keys)
-
-    def row_for(self, epoch: int, row: int) -> int | None:
-        """The row of the donor; None: there is no other video."""
-        return self._pool.choose(row, derive_rng(self._seed, "donor", epoch, self._faces.face_ids[row]))
-
-    def __call__(self, epoch: int, row: int) -> Donor | None:
-        chosen = self.row_for(epoch, row)
-        return None if chosen is None else donor_of(self._faces, chosen)
-
-
 class PairDataset(Dataset[Batch]):
     """Makes the batch of a plan (epoch, rows).
 
@@ -160,7 +137,7 @@ class PairDataset(Dataset[Batch]):
         self._config = config
         self._pseudo_fakes = pseudo_fakes
         self._seed = seed
-        self._donors = _Donors(faces, seed) if pseudo_fakes.needs_donors and donors is None else None
+        self._donors = EpochDonors(faces, seed) if pseudo_fakes.needs_donors and donors is None else None
         self._given_donors = donors
 
     def __getitem__(self, plan: BatchPlan) -> Batch:

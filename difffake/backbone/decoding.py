@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from difffake.backbone.data import Images
-from difffake.backbone.images import decode_crop, resize_to_input
+from difffake.backbone.images import resize_to_input
+from difffake.faces.crop_jpeg import decode_crop
 
 _CROPS_A_TASK = 32
 _BATCHES_AHEAD = 2

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from difffake.backbone.data import Images, Labels, choose_faces, donor_of, stack_pairs
-from difffake.backbone.images import decode_crop
+from difffake.backbone.data import Images, Labels, choose_faces, stack_pairs
+from difffake.backbone.donors import donor_of
 from difffake.config import PseudoFakesConfig
 from difffake.errors import ArtefactError, DegenerateMaskError, TrainingError
+from difffake.faces.crop_jpeg import decode_crop
 from difffake.faces.records import FaceSet
 from difffake.pseudofakes.donors import DonorPool
 from difffake.pseudofakes.generator import apply_recipe, make_pseudo_fake

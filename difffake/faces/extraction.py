@@ -13,6 +13,7 @@ import numpy as np
 
 from difffake.config import FacesConfig
 from difffake.errors import InputLimitError, TruncatedVideoError, UnreadableVideoError
+from difffake.faces.crop_jpeg import encode_crop
 from difffake.faces.crops import cut_crop
 from difffake.faces.finder import FaceFinder, FoundFace
 from difffake.faces.records import Affine, Extraction, ExtractionStatus, FaceRecord, RgbImage, face_id
@@ -198,14 +199,6 @@ def _outcome(
     if on_main_track < min_faces:
         return "few_faces", f"{on_main_track} faces on the main track, {min_faces} wanted, in {frames_sampled} frames"
     return "ok", ""
-
-
-def encode_crop(crop: RgbImage, jpeg_quality: int) -> bytes:
-    """JPEG bytes (4:4:4, so that blending seams in the colours survive) of an (S, S, 3) uint8 RGB crop."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality]
-    options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR), options)
-    return encoded.tobytes()
 
 
 def sharpness(crop: RgbImage) -> float:

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from difffake.backbone.images import decode_crop
+from difffake.faces.crop_jpeg import decode_crop
 from difffake.faces.crops import frame_to_crop
 from difffake.faces.records import FaceRecord
 

@@ -12,9 +12,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from difffake.backbone.images import decode_crop
 from difffake.config import Drift, PseudoFakesConfig
 from difffake.errors import DegenerateMaskError
+from difffake.faces.crop_jpeg import decode_crop
 from difffake.faces.records import FaceSet, FloatArray, RgbImage
 from difffake.pseudofakes.generator import apply_recipe
 from difffake.pseudofakes.recipe import OtherFace, PseudoFakeRecipe, draw_recipe

@@ -391,3 +391,19 @@ def test_what_is_wrong_with_references_is_said_of_a_file_not_judged(detector: De
     assert judged.comparison is not None
     said = [caution for caution in judged.cautions if "is no reference" in caution]
     assert [caution.partition(" ")[0] for caution in said] == ["junk.mp4"]
+
+
+def test_with_spread_pairs_the_same_pictures_have_the_same_score_whatever_the_bytes_beside_them(
+    detector: Detector, tmp_path: Path
+) -> None:
+    clip = face_clip(tmp_path / "clip.mp4")
+    longer = tmp_path / "longer.mp4"
+    longer.write_bytes(clip.read_bytes() + b"\0\0\0")
+    scores = {}
+    for draw in ("pool", "spread"):
+        settings = SETTINGS.model_copy(update={"pairs": PairsConfig(draw=draw)})
+        other = Detector(settings, detector.backbone, detector.density)
+        scores[draw] = [other.score(path, "cpu").outcome.differential for path in (clip, longer)]
+    assert scores["spread"][1] == pytest.approx(scores["spread"][0], rel=1e-12)
+    # Drawn by the file's digest they are other pairs.
+    assert abs(scores["pool"][1] - scores["pool"][0]) > 1e-6 * abs(scores["pool"][0])

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from data_catalog.lake import Lake
 from data_catalog.schemas import TABLES, TableName
-from difffake.faces.extraction import encode_crop
+from difffake.faces.crop_jpeg import encode_crop
 from tests.helpers.landmarks import canonical_landmarks, textured_face
 
 EXTRACTION = "0123456789abcdef"

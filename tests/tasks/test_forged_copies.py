@@ -5,7 +5,8 @@ import torch
 
 from data_catalog.faces import read_face_set
 from difffake.backbone.checkpoints import load_weights
-from difffake.backbone.images import decode_crop, resize_to_input
+from difffake.backbone.images import resize_to_input
+from difffake.faces.crop_jpeg import decode_crop
 from difffake.pseudofakes.forged_video import forge_video
 from difffake.randomness import derive_rng
 from tasks.backbone import weights_path

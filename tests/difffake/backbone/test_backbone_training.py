@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from difffake.backbone.checkpoints import load_weights
-from difffake.backbone.images import decode_crop
 from difffake.backbone.training import TrainingResult, train_backbone
 from difffake.backbone.training_folder import EpochRecord, best_epochs
 from difffake.backbone.validation import ValidationSet, draw_validation_set, render_validation_set
 from difffake.errors import ArtefactError, TrainingError
+from difffake.faces.crop_jpeg import decode_crop
 from difffake.faces.records import FaceSet
 from difffake.pseudofakes.generator import apply_recipe
 from tests.helpers.preloaded import Preloaded

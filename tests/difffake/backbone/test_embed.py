@@ -10,9 +10,10 @@ from difffake.backbone.decoding import decoded_batches
 from difffake.backbone.device import crops_in_memory
 from difffake.backbone.embed import embed_crops
 from difffake.backbone.embedder import Backbone, build_backbone
-from difffake.backbone.images import decode_crop, resize_to_input
+from difffake.backbone.images import resize_to_input
 from difffake.config import BackboneConfig
 from difffake.errors import ArtefactError
+from difffake.faces.crop_jpeg import decode_crop
 from tests.helpers.synthetic_faces import synthetic_faces
 
 CPU = torch.device("cpu")

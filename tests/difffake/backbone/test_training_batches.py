@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 from difffake.backbone import data
 from difffake.backbone.crop_file import packed_crops
 from difffake.backbone.data import Batch, TrainingBatches, choose_faces, plan_epoch, stack_pairs
-from difffake.backbone.images import decode_crop, resize_to_input
+from difffake.backbone.images import resize_to_input
 from difffake.config import BackboneConfig, PseudoFakesConfig
 from difffake.errors import ArtefactError, TrainingError
+from difffake.faces.crop_jpeg import decode_crop
 from difffake.faces.records import FaceSet
 from difffake.pseudofakes.generator import make_pseudo_fake
 from difffake.randomness import derive_rng

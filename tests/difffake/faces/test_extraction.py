@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from difffake.config import FacesConfig
+from difffake.faces.crop_jpeg import encode_crop
 from difffake.faces.crops import cut_crop, frame_to_crop
-from difffake.faces.extraction import encode_crop, extract_faces, sharpness
+from difffake.faces.extraction import extract_faces, sharpness
 from difffake.faces.finder import FaceFinder, FoundFace, build_face_finder
 from difffake.faces.records import Extraction, RgbImage
 from difffake.video import read_frames

@@ -69,14 +69,12 @@ def test_what_is_changed_shows_and_keeps_the_targets_colours_half_of_the_time() 
     assert np.abs(unchanged.astype(int) - FACE).mean() < 1
 
 
-def test_the_papers_recipes_are_what_they_were() -> None:
-    # Drawn at d389b62, before there were families.
+def test_the_papers_recipes_are_what_they_were_and_are_still_read() -> None:
+    # As d389b62 drew and wrote it, before there were families.
     recipe = draw_recipe(PseudoFakesConfig(), np.random.default_rng(1))
+    assert recipe == PseudoFakeRecipe.from_json(PAPER_RECIPE)
     assert recipe.family == "self_blend"
     assert recipe.hull_scale == 1
-    assert (recipe.mask_type, recipe.hull_family, recipe.transformed) == PAPER_RECIPE[:3]
-    assert recipe.elastic.seed == PAPER_RECIPE[3]
-    assert recipe.blend_ratio == PAPER_RECIPE[4]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -244,4 +242,20 @@ def _turned(landmarks: np.ndarray, degrees: float) -> np.ndarray:
     return ((landmarks - 48) @ turn.T + 48).astype(np.float32)
 
 
-PAPER_RECIPE = ("eyes", None, "target", 1646310749, 0.25)
+PAPER_RECIPE = """{
+    "schema_version": 1, "mask_type": "eyes", "hull_family": null, "transformed": "target",
+    "colour": {
+        "rgb_shift_levels": [17.945977885489754, -7.526741919580582, -3.066942041096972],
+        "hsv_shift_levels": [0.19662155629226502, -0.054480518178503246, 0.029756212603835708],
+        "brightness": -0.09448817735138633, "contrast": 0.05070262173496132,
+        "detail": {"kind": "sharpen", "alpha": 0.2989195149497277, "lightness": 0.8942143517142022}
+    },
+    "move": {
+        "translate_x": -0.0118083102425013, "translate_y": -0.0013950633155804543, "scale": 0.9637569110332616
+    },
+    "elastic": {"alpha_px": 50.0, "sigma_px": 7.0, "seed": 1646310749},
+    "softening": {
+        "size_px": 218, "inner_kernel_px": 23, "outer_kernel_px": 9, "outer_sigma_px": 15.492533617673981
+    },
+    "blend_ratio": 0.25
+}"""

@@ -22,6 +22,7 @@ Covariance = Literal["full", "tied", "diag", "spherical"]
 Features = Literal["difference", "embedding"]
 Relation = Literal["same_video", "cross_video", "reference"]
 Compression = Literal["raw", "c23", "c40"]
+VideoCodec = Literal["h264", "hevc", "vp9"]
 PerturbationName = Literal[
     "colour_saturation",
     "colour_contrast",
@@ -78,6 +79,11 @@ class Section(BaseModel):
         return self.model_dump(mode="json", exclude=set(self.without_effect()))
 
 
+_CROP_SIZE_PX = 224
+_MOST_PX = 1024
+"""Side of the largest crop and the largest input of a network."""
+
+
 class FacesConfig(Section):
     """Frames, detection and crops (method: Sec. 4.1 of the paper)."""
 
@@ -98,7 +104,13 @@ class FacesConfig(Section):
     alignment: Literal["crop", "similarity"] = Field(
         "crop", description="crop: the upright box enlarged; similarity: eyes moved to canonical positions."
     )
-    crop_size_px: int = Field(224, ge=64, le=1024, description="Side of the stored square crop, in pixels.")
+    crop_size_px: int = Field(
+        _CROP_SIZE_PX,
+        ge=64,
+        le=_MOST_PX,
+        description="Side of the stored square crop, in pixels. Left out in an experiment whose backbone.input_size_px "
+        "is larger: that size, so that no crop is enlarged.",
+    )
     crop_scale: float = Field(1.3, ge=1.0, le=3.0, description="Enlargement of the face box around its centre.")
     jpeg_quality: int = Field(95, ge=50, le=100, description="JPEG quality of stored crops (4:4:4).")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where RetinaFace runs; auto: the GPU if any.")
@@ -227,7 +239,7 @@ class BackboneConfig(Section):
     normalisation: Literal["paper", "pretrained"] = Field(
         "paper", description="paper: mean 0.5, std 0.5; pretrained: what the model's weights were trained with."
     )
-    input_size_px: int = Field(224, ge=32, le=1024, description="Side of the network's input, in pixels.")
+    input_size_px: int = Field(224, ge=32, le=_MOST_PX, description="Side of the network's input, in pixels.")
     epochs: int = Field(100, ge=1, le=10_000, description="Passes in which every training video is seen.")
     faces_per_video_per_epoch: int = Field(8, ge=1, description="Faces drawn from each training video in an epoch.")
     batch_pairs: int = Field(16, ge=1, description="Reals in a batch; each comes with its pseudo-fake.")
@@ -575,6 +587,19 @@ class PromotionConfig(Section):
     )
 
 
+class Recompression(Section):
+    """How a video is encoded anew."""
+
+    codec: VideoCodec = Field("h264", description="h264, hevc or vp9.")
+    crf: int = Field(ge=0, le=63, description="Constant rate factor: 0 to 51, of vp9 to 63; higher is worse.")
+
+    @model_validator(mode="after")
+    def _the_codec_has_this_factor(self) -> Self:
+        if self.codec != "vp9" and self.crf > 51:
+            raise ValueError(f"the rate factor of {self.codec} must be in [0, 51], not {self.crf}")
+        return self
+
+
 class DataConfig(Section):
     """Which files of a dataset train and test the method."""
 
@@ -586,17 +611,18 @@ class DataConfig(Section):
         "of which is judged by itself; the first is the calibration's.",
     )
 
-    recompressed_crf: tuple[Annotated[int, Field(ge=0, le=51)], ...] = Field(
+    recompressed: tuple[Recompression, ...] = Field(
         (),
-        description="H.264 rate factors, 0 to 51, at which training videos are encoded anew, each at one of them, "
-        "before their faces are cut: the backbone learns from these faces, too.",
+        description="Codecs and rate factors, such as {codec: hevc, crf: 32}, at which training videos are encoded "
+        "anew, each at one of them, before their faces are cut: the backbone learns from these faces, too. codec is "
+        "h264 (the default) or hevc, with a crf of 0 to 51, or vp9, with one of 0 to 63.",
     )
 
-    @field_validator("recompressed_crf")
+    @field_validator("recompressed")
     @classmethod
-    def _no_factor_twice(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+    def _nothing_twice(cls, values: tuple[Recompression, ...]) -> tuple[Recompression, ...]:
         if len(set(values)) < len(values):
-            raise ValueError("a rate factor is listed twice")
+            raise ValueError("a codec is listed twice with one rate factor")
         return values
 
     @field_validator("test_compression", mode="after")
@@ -686,6 +712,19 @@ class ExperimentConfig(Section):
     robustness: RobustnessConfig = RobustnessConfig()
     promotion: PromotionConfig = PromotionConfig()
     runner: RunnerConfig = RunnerConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _crops_are_as_large_as_the_network_wants(cls, content: Any) -> Any:
+        if not isinstance(content, dict):
+            return content
+        faces, backbone = content.get("faces", {}), content.get("backbone", {})
+        if not (isinstance(faces, dict) and isinstance(backbone, dict)) or "crop_size_px" in faces:
+            return content
+        wanted_px = backbone.get("input_size_px")
+        if not isinstance(wanted_px, int) or not _CROP_SIZE_PX < wanted_px <= _MOST_PX:
+            return content
+        return content | {"faces": faces | {"crop_size_px": wanted_px}}
 
     @model_validator(mode="after")
     def _dataset_names_are_unique(self) -> Self:

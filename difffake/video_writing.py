@@ -1,6 +1,6 @@
-"""Video files written, as H.264 whose bytes depend on the frames alone."""
+"""Video files written, whose bytes depend on the frames alone."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -11,11 +11,24 @@ from av.container import OutputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from difffake.config import VideoCodec
 from difffake.faces.records import RgbImage
 from difffake.video import Frame
 
 _LARGEST_RATE_DENOMINATOR = 1001  # 30000/1001 and its relatives stay exact
 _CLOCK_HZ = 90_000  # MPEG's; the ticks of all usual frame rates are whole
+
+LARGEST_CRF: Mapping[VideoCodec, int] = {"h264": 51, "hevc": 51, "vp9": 63}
+"""The worst constant rate factor of each codec; the best is 0. Equal factors of two codecs are not equal quality."""
+
+_ENCODERS: Mapping[VideoCodec, tuple[str, dict[str, str]]] = {
+    # With macroblock trees x264's AVX-512 code gives other bytes from run to run, at sizes that are no multiple of 64.
+    "h264": ("libx264", {"threads": "1", "x264-params": "mbtree=0"}),
+    "hevc": ("libx265", {"preset": "fast", "x265-params": "pools=none:frame-threads=1:info=0:log-level=error"}),
+    # b: without a bit rate of 0, crf is but a bound of the quality.
+    "vp9": ("libvpx-vp9", {"threads": "1", "b": "0", "deadline": "good", "cpu-used": "4"}),
+}
+"""The encoder of each codec, and what makes it deterministic and quick enough for whole datasets."""
 
 
 def write_video(path: Path, frames: Iterable[RgbImage], fps: float, crf: int) -> None:
@@ -27,12 +40,12 @@ def write_video(path: Path, frames: Iterable[RgbImage], fps: float, crf: int) ->
     Raises:
         ValueError: no frames, odd or differing sizes, another dtype, or a rate or crf out of range.
     """
-    with _new_container(path, fps, crf) as (container, rate):
+    with _new_container(path, fps, crf, "h264") as (container, rate):
         _encode(container, frames, rate, crf)
 
 
-def reencode(path: Path, frames: Iterable[Frame], fps: float, crf: int) -> int:
-    """Encode decoded frames as H.264 (yuv420p), each at its own time, and return how many there were.
+def reencode(path: Path, frames: Iterable[Frame], fps: float, crf: int, codec: VideoCodec = "h264") -> int:
+    """Encode decoded frames as yuv420p, each at its own time, and return how many there were.
 
     Frames of odd width or height get their last column or row twice; frames of another size than the first one's are
     scaled to it. Times that do not increase are put right. Equal frames give equal bytes.
@@ -41,18 +54,19 @@ def reencode(path: Path, frames: Iterable[Frame], fps: float, crf: int) -> int:
         path: where to; the container follows its suffix, and it appears only once it is complete.
         frames: in presentation order; read one by one.
         fps: mean rate, which the encoder's rate control reckons with.
-        crf: constant rate factor, 0 (lossless but for 4:2:0) to 51 (worst).
+        crf: constant rate factor, 0 (best; with H.264 lossless but for 4:2:0) to `LARGEST_CRF` (worst).
+        codec: the encoder that is used.
 
     Raises:
         ValueError: no frames, or a rate or crf out of range.
     """
     count, previous = 0, -1
     stream: VideoStream | None = None
-    with _new_container(path, fps, crf) as (container, rate):
+    with _new_container(path, fps, crf, codec) as (container, rate):
         for count, frame in enumerate(frames, start=1):  # noqa: B007
             rgb = _padded_to_even(frame.rgb)
             if stream is None:
-                stream = _h264_stream(container, rgb, rate, crf)
+                stream = _stream(container, rgb, rate, crf, codec)
                 stream.codec_context.time_base = Fraction(1, _CLOCK_HZ)
             picture = VideoFrame.from_ndarray(rgb, format="rgb24").reformat(
                 stream.width, stream.height, "yuv420p", threads=1
@@ -73,10 +87,10 @@ def _padded_to_even(rgb: RgbImage) -> RgbImage:
 
 
 @contextmanager
-def _new_container(path: Path, fps: float, crf: int) -> Iterator[tuple[OutputContainer, Fraction]]:
+def _new_container(path: Path, fps: float, crf: int, codec: VideoCodec) -> Iterator[tuple[OutputContainer, Fraction]]:
     """A file to write to, put in its place once the block ends well, and the rate as a fraction."""
-    if not 0 < fps < float("inf") or not 0 <= crf <= 51:
-        raise ValueError(f"fps must be above 0 and crf in [0, 51], not {fps} and {crf}")
+    if not 0 < fps < float("inf") or not 0 <= crf <= LARGEST_CRF[codec]:
+        raise ValueError(f"fps must be above 0 and crf in [0, {LARGEST_CRF[codec]}], not {fps} and {crf}")
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
         with av.open(str(partial), "w", options={"fflags": "+bitexact"}) as container:
@@ -86,13 +100,15 @@ def _new_container(path: Path, fps: float, crf: int) -> Iterator[tuple[OutputCon
         partial.unlink(missing_ok=True)
 
 
-def _h264_stream(container: OutputContainer, rgb: RgbImage, rate: Fraction, crf: int) -> VideoStream:
-    stream = container.add_stream("libx264", rate=rate)
+def _stream(container: OutputContainer, rgb: RgbImage, rate: Fraction, crf: int, codec: VideoCodec) -> VideoStream:
+    encoder, options = _ENCODERS[codec]
+    stream = container.add_stream(encoder, rate=rate)
+    if not isinstance(stream, VideoStream):
+        raise TypeError(f"{encoder} encodes no video")
     stream.height, stream.width = rgb.shape[:2]
     stream.pix_fmt = "yuv420p"
     stream.codec_context.thread_count = 1
-    # With macroblock trees x264's AVX-512 code gives other bytes from run to run, at sizes that are no multiple of 64.
-    stream.options = {"crf": str(crf), "threads": "1", "flags": "+bitexact", "x264-params": "mbtree=0"}
+    stream.options = {**options, "crf": str(crf), "flags": "+bitexact"}
     return stream
 
 
@@ -103,7 +119,7 @@ def _encode(container: OutputContainer, frames: Iterable[RgbImage], rate: Fracti
         if stream is None:
             _check_encodable(rgb)
             shape = rgb.shape
-            stream = _h264_stream(container, rgb, rate, crf)
+            stream = _stream(container, rgb, rate, crf, "h264")
         if rgb.shape != shape or rgb.dtype != np.uint8:
             raise ValueError(
                 f"all frames must be uint8 of shape {shape} like the first; one is {rgb.dtype} {rgb.shape}"

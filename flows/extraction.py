@@ -65,8 +65,8 @@ def _extract(
 
 
 def extract_recompressed(experiment: Experiment) -> None:
-    """Encode training videos anew at the rate factors of the configuration and extract what is new of them."""
-    if experiment.config.data.recompressed_crf:
+    """Encode training videos anew in the configuration's ways and extract what is new of them."""
+    if experiment.config.data.recompressed:
         _recompress.with_options(task_runner=processes_or_cluster(experiment.config.runner, "faces"))(experiment)
 
 
@@ -75,8 +75,8 @@ def _recompress(experiment: Experiment) -> None:
     # What a killed run left.
     rmtree(scratch_folder(experiment.home), ignore_errors=True)
     try:
-        for crf in experiment.config.data.recompressed_crf:
-            plan = plan_recompression(experiment, crf)
+        for how in experiment.config.data.recompressed:
+            plan = plan_recompression(experiment, how)
             if plan.shards:
                 _extract_shards(experiment, plan)
     finally:

@@ -43,7 +43,7 @@ def train(experiment: Experiment, extraction: str, validation_set: StageRecord, 
     """
     config = experiment.config
     faces = of_role(experiment.usable_faces(extraction), "train")
-    if config.data.recompressed_crf:
+    if config.data.recompressed:
         faces = pa.concat_tables([faces, recompressed_faces(experiment)])
     weights = config.backbone.weights
     inputs = {

@@ -1,17 +1,17 @@
 """A condition under which videos are judged: which perturbation, how strong, and the frames it leaves."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from difffake.config import PerturbationName
+from difffake.config import PerturbationName, VideoCodec
 from difffake.errors import TruncatedVideoError
 from difffake.perturbations.frames import FRAME_PERTURBATIONS
 from difffake.randomness import derive_rng
 from difffake.video import Frame, probe, read_frames
-from difffake.video_writing import reencode
+from difffake.video_writing import LARGEST_CRF, reencode
 
 STAGE_VERSION = 1
 """Enters the fingerprint of a perturbed extraction: bump it when perturbed frames change."""
@@ -19,8 +19,12 @@ STAGE_VERSION = 1
 VIDEO_COMPRESSION_CRF = (30, 32, 35, 38, 40)
 """Constant rate factor of H.264 at severities 1 to 5 of `video_compression`."""
 
+ReencodingName = Literal["h264_crf", "hevc_crf", "vp9_crf"]
+"""Re-encoding at a rate factor of one's own choice, which is the level."""
+
 H264_CRF: Literal["h264_crf"] = "h264_crf"
-"""The name of re-encoding at a rate factor of one's own choice; its level is the rate factor."""
+
+_CODECS: Mapping[str, VideoCodec] = {"h264_crf": "h264", "hevc_crf": "hevc", "vp9_crf": "vp9"}
 
 
 @dataclass(frozen=True, order=True)
@@ -28,26 +32,31 @@ class Perturbation:
     """A perturbation at one strength.
 
     Attributes:
-        name: of the seven, or `h264_crf`.
-        level: severity, 1 to 5; of `h264_crf` the constant rate factor, 0 to 51.
+        name: of the seven, or one of re-encoding.
+        level: severity, 1 to 5; of re-encoding the constant rate factor, see `LARGEST_CRF`.
         seed: of what it draws.
     """
 
-    name: PerturbationName | Literal["h264_crf"]
+    name: PerturbationName | ReencodingName
     level: int
     seed: int = 0
 
     def __post_init__(self) -> None:
-        low, high = (0, 51) if self.name == H264_CRF else (1, 5)
+        low, high = (0, LARGEST_CRF[_CODECS[self.name]]) if self.name in _CODECS else (1, 5)
         if not low <= self.level <= high:
             raise ValueError(f"the level of {self.name} must be in [{low}, {high}], not {self.level}")
 
     @property
     def crf(self) -> int | None:
         """The rate factor at which the whole video is encoded anew; None for a perturbation of single frames."""
-        if self.name == H264_CRF:
+        if self.name in _CODECS:
             return self.level
         return VIDEO_COMPRESSION_CRF[self.level - 1] if self.name == "video_compression" else None
+
+    @property
+    def codec(self) -> VideoCodec:
+        """Which encodes the whole video anew, where one does."""
+        return _CODECS.get(self.name, "h264")
 
     @property
     def value(self) -> float:
@@ -59,8 +68,14 @@ class Perturbation:
     def fingerprint_parts(self) -> dict[str, str | float]:
         """What its result depends on; two names of one effect are equal here."""
         if self.crf is not None:
-            return {"perturbation": H264_CRF, "value": self.crf}
+            return {"perturbation": reencoding(self.codec), "value": self.crf}
         return {"perturbation": self.name, "value": self.value, "seed": self.seed}
+
+
+def reencoding(codec: VideoCodec) -> ReencodingName:
+    """The name of re-encoding by a codec."""
+    names: Mapping[VideoCodec, ReencodingName] = {"h264": H264_CRF, "hevc": "hevc_crf", "vp9": "vp9_crf"}
+    return names[codec]
 
 
 def read_perturbed_frames(
@@ -86,13 +101,13 @@ def read_perturbed_frames(
         return
     info = probe(path)
     everything = _decodable(read_frames(path, range(info.frames)))
-    yield from _compressed(everything, info.fps, perturbation.crf, wanted)
+    yield from _compressed(everything, info.fps, perturbation.crf, perturbation.codec, wanted)
 
 
 def perturb_frames(frames: Iterator[Frame], perturbation: Perturbation, content: str) -> Iterator[Frame]:
     """The frames perturbed one by one; compression takes them for a video of their own."""
     if perturbation.crf is not None:
-        yield from _compressed(frames, 1.0, perturbation.crf, None)
+        yield from _compressed(frames, 1.0, perturbation.crf, perturbation.codec, None)
         return
     spec = FRAME_PERTURBATIONS[perturbation.name]  # type: ignore[index]
     for frame in frames:
@@ -101,10 +116,12 @@ def perturb_frames(frames: Iterator[Frame], perturbation: Perturbation, content:
         yield replace(frame, rgb=spec.apply(frame.rgb, perturbation.value, rng))
 
 
-def _compressed(frames: Iterator[Frame], fps: float, crf: int, wanted: list[int] | None) -> Iterator[Frame]:
+def _compressed(
+    frames: Iterator[Frame], fps: float, crf: int, codec: VideoCodec, wanted: list[int] | None
+) -> Iterator[Frame]:
     with TemporaryDirectory(prefix="difffake-") as folder:
         path = Path(folder) / "compressed.mp4"
-        count = reencode(path, frames, fps, crf)
+        count = reencode(path, frames, fps, crf, codec)
         yield from read_frames(path, range(count) if wanted is None else wanted)
 
 

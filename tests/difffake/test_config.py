@@ -1,5 +1,6 @@
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -114,6 +115,26 @@ def test_the_defaults_are_the_papers_values() -> None:
     assert (backbone.sam_rho, backbone.epochs, backbone.batch_pairs, backbone.keep_best) == (0.05, 100, 16, 5)
     assert (config.pairs.pool_size, config.pairs.half_up_to) == (8, 16)
     assert (config.density.components, config.density.covariance, config.density.max_iterations) == (3, "full", 250)
+
+
+@pytest.mark.parametrize(
+    ("content", "crop_size_px"),
+    [
+        ({}, 224),
+        ({"backbone": {"input_size_px": 128}}, 224),
+        ({"backbone": {"input_size_px": 260}}, 260),
+        ({"backbone": {"input_size_px": 260}, "faces": {"crop_scale": 1.5}}, 260),
+        ({"backbone": {"input_size_px": 260}, "faces": {"crop_size_px": 224}}, 224),
+    ],
+)
+def test_crops_are_as_large_as_the_network_wants_them(content: dict[str, Any], crop_size_px: int) -> None:
+    assert parse_config(content, "").faces.crop_size_px == crop_size_px
+
+
+def test_an_input_that_is_too_large_is_named_as_such_alone() -> None:
+    with pytest.raises(ConfigError, match=r"backbone\.input_size_px") as raised:
+        parse_config({"backbone": {"input_size_px": 2000}}, "")
+    assert "crop_size_px" not in str(raised.value)
 
 
 def test_a_variant_of_pseudo_fakes_is_a_name_for_its_masks() -> None:

@@ -60,7 +60,7 @@ def test_training_videos_are_learnt_from_encoded_anew_too_and_only_once(
     # With what the laptop's configuration has beside the paper's.
     config = bench.config(
         "recompressed",
-        data={"recompressed_crf": [28, 40]},
+        data={"recompressed": [{"crf": 28}, {"codec": "vp9", "crf": 50}]},
         pseudo_fakes={"variant": "diverse"},
         backbone={"epochs": 1, "augmentation": "robust", "average_decay": 0.9, "decay_fraction": 1.0},
         pairs={"draw": "spread"},

@@ -1,12 +1,14 @@
 """Every severity against values worked out by hand, or by another way of computing them."""
 
+from typing import get_args
+
 import cv2
 import numpy as np
 import pytest
 
 from difffake.faces.records import RgbImage
 from difffake.perturbations.frames import FRAME_PERTURBATIONS
-from difffake.perturbations.perturbation import VIDEO_COMPRESSION_CRF, Perturbation
+from difffake.perturbations.perturbation import VIDEO_COMPRESSION_CRF, Perturbation, ReencodingName
 from difffake.randomness import derive_rng
 from tests.helpers.media import astronaut_rgb
 
@@ -168,11 +170,15 @@ def test_the_values_behind_the_levels() -> None:
 def test_what_is_done_alike_is_named_alike() -> None:
     severity, crf = Perturbation("video_compression", 3, seed=1), Perturbation("h264_crf", 35, seed=2)
     assert severity.fingerprint_parts() == crf.fingerprint_parts()
+    assert len({str(Perturbation(name, 35).fingerprint_parts()) for name in get_args(ReencodingName)}) == 3
     noise = [Perturbation("gaussian_noise", level, seed) for level in (1, 2) for seed in (0, 1)]
     assert len({str(condition.fingerprint_parts()) for condition in noise}) == 4
 
 
-@pytest.mark.parametrize(("name", "level"), [("gaussian_blur", 0), ("pixelation", 6), ("h264_crf", 52)])
+@pytest.mark.parametrize(
+    ("name", "level"),
+    [("gaussian_blur", 0), ("pixelation", 6), ("h264_crf", 52), ("hevc_crf", 52), ("vp9_crf", 64)],
+)
 def test_a_level_that_does_not_exist_is_refused(name: str, level: int) -> None:
     with pytest.raises(ValueError, match=f"level of {name}"):
         Perturbation(name, level)  # type: ignore[arg-type]

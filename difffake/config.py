@@ -265,6 +265,13 @@ class BackboneConfig(Section):
         description="Weight of a second loss: where in the last feature map the blending boundary lies. 0: as in the "
         "paper. Wants a convolutional network; what learns it is not kept.",
     )
+    contrast_weight: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="Weight of a loss on the embeddings: two real faces of a video nearer to each other than a "
+        "pseudo-fake to a real one, and than two pseudo-fakes; faces of a video come in twos then. 0: as in the paper.",
+    )
     early_stop_epochs: Annotated[int, Field(ge=1)] | None = Field(
         None,
         description="After so many epochs without a better validation AUC the decay begins at once, and training ends "
@@ -302,15 +309,16 @@ class BackboneConfig(Section):
 
     def without_effect(self) -> frozenset[str]:
         """Options that are off; trainings from before there was one keep their names."""
-        off = {name for name in ("average_decay", "boundary_weight") if getattr(self, name) == 0}
+        off = {name for name in ("average_decay", "boundary_weight", "contrast_weight") if getattr(self, name) == 0}
         if self.augmentation != "robust":
             off.add("augmentation_strength")
         return self.outside_fingerprint | off
 
     @model_validator(mode="after")
-    def _boundaries_are_not_looked_for_in_compiled_passes(self) -> Self:
-        if self.compile and self.boundary_weight:
-            raise ValueError("compile reaches no pass that looks for boundaries: set it or boundary_weight, not both")
+    def _compiled_passes_have_one_loss(self) -> Self:
+        for name in ("boundary_weight", "contrast_weight"):
+            if self.compile and getattr(self, name):
+                raise ValueError(f"compile reaches no pass with a second loss: set it or {name}, not both")
         return self
 
     @model_validator(mode="after")

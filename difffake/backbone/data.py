@@ -6,7 +6,7 @@ Where other faces are blended in, it hangs on all faces of the set, among which 
 import logging
 import shutil
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
@@ -25,13 +25,14 @@ from difffake.backbone.augmentation import Augmentation, augment, augment_mask, 
 from difffake.backbone.boundary import MAP_PX, boundary_target
 from difffake.backbone.classes import FAKE_CLASS, REAL_CLASS
 from difffake.backbone.donors import EpochDonors, donor_of
+from difffake.backbone.epoch_plan import plan_epoch
 from difffake.backbone.images import resize_to_input
 from difffake.config import BackboneConfig, PseudoFakesConfig
 from difffake.errors import DegenerateMaskError, TrainingError
 from difffake.faces.crop_jpeg import decode_crop
 from difffake.faces.records import FaceSet, FloatArray, RgbImage
 from difffake.pseudofakes.generator import Donor, PseudoFake, make_pseudo_fake
-from difffake.randomness import derive_rng, derive_seed
+from difffake.randomness import derive_rng
 
 _logger = logging.getLogger(__name__)
 _AHEAD_BYTES = 2**28
@@ -61,12 +62,14 @@ class Batch:
         images: (2P, S, S, 3) uint8 RGB at the network's input size.
         labels: (2P,) int64, 1 for fakes.
         skipped_pairs: faces of the batch's plan left out because no mask could be drawn on them.
+        videos: (P,) int64, a number for each video of the batch.
         boundaries: (2P, MAP_PX, MAP_PX) float32, see `boundary_target`; None: nobody looks for them.
     """
 
     images: Images
     labels: Labels
     skipped_pairs: int
+    videos: Labels
     boundaries: FloatArray | None = None
 
     def pin_memory(self) -> "Batch":
@@ -87,6 +90,7 @@ class _SharedBatch:
     images: Tensor
     labels: Tensor
     skipped_pairs: int
+    videos: Labels
     boundaries: Tensor | None
 
     def pin_memory(self) -> "_SharedBatch":
@@ -95,27 +99,7 @@ class _SharedBatch:
 
     def batch(self) -> Batch:
         boundaries = None if self.boundaries is None else self.boundaries.numpy()
-        return Batch(self.images.numpy(), self.labels.numpy(), self.skipped_pairs, boundaries)
-
-
-def choose_faces(faces: FaceSet, per_video: int, seed: int, *purpose: str | int) -> list[int]:
-    """Rows of at most `per_video` faces of each video, drawn without replacement, in random order.
-
-    Every face gets two random ranks that depend on seed, purpose and its name alone, one to be chosen and one for the
-    order; so neither the order of `faces` nor the other videos change which faces of a video are chosen.
-    """
-    by_video: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
-    for row, (face_id, video_key) in enumerate(zip(faces.face_ids, faces.video_keys, strict=True)):
-        by_video[video_key].append((derive_seed(seed, "choice", *purpose, face_id), row))
-    chosen = [row for ranked in by_video.values() for _, row in sorted(ranked)[:per_video]]
-    return sorted(chosen, key=lambda row: derive_seed(seed, "order", *purpose, faces.face_ids[row]))
-
-
-def plan_epoch(faces: FaceSet, config: BackboneConfig, seed: int, epoch: int) -> list[tuple[int, ...]]:
-    """Rows of each batch of an epoch: at most `batch_pairs`, in batches whose sizes differ by one at most."""
-    chosen = choose_faces(faces, config.faces_per_video_per_epoch, seed, "epoch", epoch)
-    batches = -(-len(chosen) // config.batch_pairs)
-    return [tuple(int(row) for row in rows) for rows in np.array_split(np.array(chosen), batches)]
+        return Batch(self.images.numpy(), self.labels.numpy(), self.skipped_pairs, self.videos, boundaries)
 
 
 class PairDataset(Dataset[Batch]):
@@ -145,17 +129,20 @@ class PairDataset(Dataset[Batch]):
         epoch, rows = plan
         pairs: list[tuple[RgbImage, RgbImage]] = []
         of_fakes: list[FloatArray] = []
+        video_keys: list[str] = []
         for row in rows:
             try:
                 made, drawn = self._pair(epoch, row)
             except DegenerateMaskError:
                 continue
             pairs.append((augment(made.target, drawn), augment(made.fake, drawn)))
+            video_keys.append(self._faces.video_keys[row])
             if self._config.boundary_weight:
                 of_fakes.append(boundary_target(augment_mask(made.mask, drawn)))
         images, labels = stack_pairs(pairs, self._config.input_size_px)
         boundaries = _boundaries(of_fakes) if self._config.boundary_weight else None
-        return Batch(images, labels, len(rows) - len(pairs), boundaries)
+        videos = np.unique(np.array(video_keys, np.str_), return_inverse=True)[1].astype(np.int64)
+        return Batch(images, labels, len(rows) - len(pairs), videos, boundaries)
 
     def _pair(self, epoch: int, row: int) -> tuple[PseudoFake, Augmentation]:
         face_id = self._faces.face_ids[row]
@@ -189,7 +176,7 @@ class _SharedDataset(Dataset[_SharedBatch]):
         batch = self._made[plan]
         boundaries = None if batch.boundaries is None else torch.from_numpy(batch.boundaries)
         images, labels = torch.from_numpy(batch.images), torch.from_numpy(batch.labels)
-        return _SharedBatch(images, labels, batch.skipped_pairs, boundaries)
+        return _SharedBatch(images, labels, batch.skipped_pairs, batch.videos, boundaries)
 
 
 def _boundaries(of_fakes: Sequence[FloatArray]) -> FloatArray:

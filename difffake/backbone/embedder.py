@@ -86,7 +86,7 @@ class Backbone(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Embeddings (N, D) of normalised images (N, 3, S, S)."""
-        return self._pooled(self.network.forward_features(images))
+        return self.pooled(self.network.forward_features(images))
 
     def map_and_logits(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The last features (N, D, H, W), or whatever the network has instead, and `forward`, in one pass."""
@@ -97,7 +97,7 @@ class Backbone(nn.Module):
     def features_and_logits(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """`features` and `forward` in one pass."""
         last, logits = self.map_and_logits(images)
-        return self._pooled(last), logits
+        return self.pooled(last), logits
 
     def map_channels(self) -> int:
         """The channels D of the last feature map.
@@ -115,7 +115,8 @@ class Backbone(nn.Module):
             )
         return int(last.shape[1])
 
-    def _pooled(self, last: Tensor) -> Tensor:
+    def pooled(self, last: Tensor) -> Tensor:
+        """Embeddings (N, D) of the last features that `map_and_logits` gives."""
         if last.ndim == 4 and last.shape[1] == self.network.num_features:
             return last.mean((2, 3))
         pooled: Tensor = self.network.forward_head(last, pre_logits=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from difffake.backbone.arrival import Arrival
+from difffake.backbone.contrast import contrast_loss
 from difffake.backbone.data import Batch, Images, Labels, naming_lost_processes
 from difffake.backbone.device import resolve_embed_batch, uses_bf16
 from difffake.backbone.embed import features_and_fake_probability
@@ -171,21 +172,25 @@ class EpochRunner:
         labels = torch.from_numpy(batch.labels).to(self._device, non_blocking=True)
         images = self._backbone.preprocessing.normalise(pixels)
         boundaries = self._boundaries(batch)
+        is_plain = boundaries is None and not self._config.contrast_weight
+        videos = torch.from_numpy(batch.videos).to(self._device, non_blocking=True)
         passes: list[Tensor] = []
 
         def share_of_loss() -> Tensor:
             last: Tensor | None = None
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-                if boundaries is None:
+                if is_plain:
                     logits = self._backbone(images)
                 else:
                     last, logits = self._backbone.map_and_logits(images)
             passes.append(logits.detach())
             # Shares differ in size: each image has the same weight in the sum over the processes.
-            loss = cross_entropy(logits.float(), labels, reduction="sum") / count
-            if boundaries is None or last is None or self._boundary is None:
-                return loss
-            return loss + self._config.boundary_weight * self._boundary.loss(last, boundaries) / count
+            loss = cross_entropy(logits.float(), labels, reduction="sum")
+            if boundaries is not None and last is not None and self._boundary is not None:
+                loss = loss + self._config.boundary_weight * self._boundary.loss(last, boundaries)
+            if self._config.contrast_weight and last is not None:
+                loss = loss + self._config.contrast_weight * contrast_loss(self._backbone.pooled(last), videos)
+            return loss / count
 
         loss = self._minimisation.step(share_of_loss)
         self._average.update()

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from difffake.backbone.data import Images, Labels, choose_faces, stack_pairs
+from difffake.backbone.data import Images, Labels, stack_pairs
 from difffake.backbone.donors import donor_of
+from difffake.backbone.epoch_plan import choose_faces
 from difffake.config import PseudoFakesConfig
 from difffake.errors import ArtefactError, DegenerateMaskError, TrainingError
 from difffake.faces.crop_jpeg import decode_crop

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from difffake.backbone import data
 from difffake.backbone.crop_file import packed_crops
-from difffake.backbone.data import Batch, TrainingBatches, choose_faces, plan_epoch, stack_pairs
+from difffake.backbone.data import Batch, TrainingBatches, stack_pairs
+from difffake.backbone.epoch_plan import choose_faces, plan_epoch
 from difffake.backbone.images import resize_to_input
 from difffake.config import BackboneConfig, PseudoFakesConfig
 from difffake.errors import ArtefactError, TrainingError
@@ -249,7 +250,7 @@ def kill_a_loader(is_shared: bool) -> None:
 )
 def test_every_sign_of_a_lost_process_is_the_same_error(sign: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def arriving() -> Iterator[Batch]:
-        yield Batch(np.zeros((0, 8, 8, 3), np.uint8), np.zeros(0, np.int64), 1)
+        yield Batch(np.zeros((0, 8, 8, 3), np.uint8), np.zeros(0, np.int64), 1, np.zeros(0, np.int64))
         raise sign
 
     monkeypatch.setattr(data, "_SIGNAL_S", 0.0)

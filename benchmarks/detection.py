@@ -31,7 +31,9 @@ from difffake.errors import DiffFakeError
 TRIES = REPOSITORY / "benchmarks" / "detection_tries.csv"
 HOME = Path(".difffake-detection")
 SHORT: dict[str, dict[str, Any]] = {
+    "faces": {"frames_per_video": 16},
     "backbone": {"input_size_px": 128, "epochs": 2, "faces_per_video_per_epoch": 3, "device": "cpu"},
+    "fusion": {"faces_per_copy": 8},
     "diagnostics": {"enabled": False},
 }
 """Laid over a configuration to try it: ranks changes, and says little of how good a full training becomes."""
@@ -48,7 +50,7 @@ def main(
         Path, typer.Option("--config", help="Experiment file that is trained; its datasets are replaced.")
     ] = REPOSITORY / "configs" / "mixed.yaml",
     form: Annotated[
-        str, typer.Option("--form", help="short: 128 px, 2 epochs, minutes, for trying; long: the file as it stands.")
+        str, typer.Option("--form", help="short: 16 frames, 128 px, 2 epochs, for trying; long: the file as it stands.")
     ] = "short",
     seeds: Annotated[str, typer.Option("--seeds", help="Comma-separated; two are trained at a time.")] = "0,1",
     changes: Annotated[

@@ -265,6 +265,12 @@ class BackboneConfig(Section):
         description="Weight of a second loss: where in the last feature map the blending boundary lies. 0: as in the "
         "paper. Wants a convolutional network; what learns it is not kept.",
     )
+    window_px: Annotated[int, Field(ge=32)] | None = Field(
+        None,
+        description="Side of the windows that are cut, at random but where something was blended in, from the pictures "
+        "of the first epochs: they cost less than pictures made smaller, and keep what is fine. none: whole pictures.",
+    )
+    window_share: Probability = Field(0.75, description="Share of the epochs, the first ones, that see windows.")
     contrast_weight: float = Field(
         0.0,
         ge=0,
@@ -312,7 +318,26 @@ class BackboneConfig(Section):
         off = {name for name in ("average_decay", "boundary_weight", "contrast_weight") if getattr(self, name) == 0}
         if self.augmentation != "robust":
             off.add("augmentation_strength")
+        if self.window_px is None:
+            off |= {"window_px", "window_share"}
         return self.outside_fingerprint | off
+
+    def side_in_epoch(self, epoch: int) -> int:
+        """Side of the pictures that the network sees in a 1-based epoch, in pixels."""
+        is_windowed = self.window_px is not None and epoch <= round(self.window_share * self.epochs)
+        return self.window_px if is_windowed and self.window_px is not None else self.input_size_px
+
+    @model_validator(mode="after")
+    def _windows_lie_within_pictures(self) -> Self:
+        if self.window_px is None:
+            return self
+        if self.window_px > self.input_size_px:
+            raise ValueError(f"window_px is {self.window_px}, more than input_size_px, {self.input_size_px}: lower it")
+        if self.early_stop_epochs is not None:
+            raise ValueError(
+                "early_stop_epochs may end the training before it has seen a whole picture: set it or window_px, not both"
+            )
+        return self
 
     @model_validator(mode="after")
     def _compiled_passes_have_one_loss(self) -> Self:

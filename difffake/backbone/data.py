@@ -27,6 +27,7 @@ from difffake.backbone.classes import FAKE_CLASS, REAL_CLASS
 from difffake.backbone.donors import EpochDonors, donor_of
 from difffake.backbone.epoch_plan import plan_epoch
 from difffake.backbone.images import resize_to_input
+from difffake.backbone.windows import draw_window
 from difffake.config import BackboneConfig, PseudoFakesConfig
 from difffake.errors import DegenerateMaskError, TrainingError
 from difffake.faces.crop_jpeg import decode_crop
@@ -127,6 +128,8 @@ class PairDataset(Dataset[Batch]):
     def __getitem__(self, plan: BatchPlan) -> Batch:
         """The batch of one plan; rows whose landmarks allow no mask are left out and counted."""
         epoch, rows = plan
+        side_px = self._config.side_in_epoch(epoch)
+        is_windowed = side_px < self._config.input_size_px
         pairs: list[tuple[RgbImage, RgbImage]] = []
         of_fakes: list[FloatArray] = []
         video_keys: list[str] = []
@@ -135,11 +138,15 @@ class PairDataset(Dataset[Batch]):
                 made, drawn = self._pair(epoch, row)
             except DegenerateMaskError:
                 continue
-            pairs.append((augment(made.target, drawn), augment(made.fake, drawn)))
+            pair = augment(made.target, drawn), augment(made.fake, drawn)
+            mask = augment_mask(made.mask, drawn) if self._config.boundary_weight or is_windowed else None
+            if is_windowed and mask is not None:
+                pair, mask = self._window(pair, mask, epoch, self._faces.face_ids[row])
+            pairs.append(pair)
             video_keys.append(self._faces.video_keys[row])
-            if self._config.boundary_weight:
-                of_fakes.append(boundary_target(augment_mask(made.mask, drawn)))
-        images, labels = stack_pairs(pairs, self._config.input_size_px)
+            if self._config.boundary_weight and mask is not None:
+                of_fakes.append(boundary_target(mask))
+        images, labels = stack_pairs(pairs, side_px)
         boundaries = _boundaries(of_fakes) if self._config.boundary_weight else None
         videos = np.unique(np.array(video_keys, np.str_), return_inverse=True)[1].astype(np.int64)
         return Batch(images, labels, len(rows) - len(pairs), videos, boundaries)
@@ -152,6 +159,16 @@ class PairDataset(Dataset[Batch]):
         _, made = make_pseudo_fake(crop, landmarks, self._pseudo_fakes, rng, donor=self._donor(epoch, row))
         drawn_from = derive_rng(self._seed, "augmentation", epoch, face_id)
         return made, draw_augmentation(self._config.augmentation, self._config.augmentation_strength, drawn_from)
+
+    def _window(
+        self, pair: tuple[RgbImage, RgbImage], mask: FloatArray, epoch: int, face_id: str
+    ) -> tuple[tuple[RgbImage, RgbImage], FloatArray]:
+        size_px = self._config.input_size_px
+        real, fake = (resize_to_input(image, size_px) for image in pair)
+        sized = cv2.resize(mask, (size_px, size_px), interpolation=cv2.INTER_AREA) if len(mask) != size_px else mask
+        rng = derive_rng(self._seed, "window", epoch, face_id)
+        rows, columns = draw_window(np.asarray(sized, np.float32), self._config.side_in_epoch(epoch), rng)
+        return (real[rows, columns], fake[rows, columns]), np.ascontiguousarray(sized[rows, columns])
 
     def _donor(self, epoch: int, row: int) -> Donor | None:
         if self._given_donors is not None:

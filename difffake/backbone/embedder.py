@@ -122,22 +122,32 @@ class Backbone(nn.Module):
         pooled: Tensor = self.network.forward_head(last, pre_logits=True)
         return pooled
 
+    def require_side(self, size_px: int) -> None:
+        """Check that the network takes pictures of a size.
+
+        Raises:
+            ConfigError: it does not.
+        """
+        self._probe(size_px)
+
     def _probe_embedding_dim(self) -> int:
-        size_px = self.preprocessing.input_size_px
-        with evaluating(self), torch.inference_mode():
-            try:
-                shape = self.features(torch.zeros(1, 3, size_px, size_px)).shape
-            except (RuntimeError, AssertionError) as error:
-                raise ConfigError(
-                    f"{self.model_name} does not take pictures of {size_px} × {size_px} px ({error}): "
-                    "change backbone.input_size_px or backbone.model"
-                ) from error
+        shape = self._probe(self.preprocessing.input_size_px)
         if len(shape) != 2:
             raise ConfigError(
                 f"{self.model_name} pools its features to the shape {tuple(shape)}, expected (1, D): choose another "
                 "network, such as tf_efficientnet_b4.ap_in1k, resnet50 or legacy_xception"
             )
         return int(shape[1])
+
+    def _probe(self, size_px: int) -> torch.Size:
+        with evaluating(self), torch.inference_mode():
+            try:
+                return self.features(torch.zeros(1, 3, size_px, size_px, device=self.device)).shape
+            except (RuntimeError, AssertionError) as error:
+                raise ConfigError(
+                    f"{self.model_name} does not take pictures of {size_px} × {size_px} px ({error}): "
+                    "change backbone.input_size_px, backbone.window_px or backbone.model"
+                ) from error
 
 
 @contextmanager

@@ -61,6 +61,8 @@ def run_training(training: Training, team: Team, on_epoch: OnEpoch | None, on_st
     """
     config, seed = training.config, training.seed
     backbone = build_backbone(config, derive_seed(seed, "backbone", "initial weights"))
+    if config.window_px is not None:
+        backbone.require_side(config.window_px)
     backbone.network = share_batch_statistics(backbone.network, team)
     backbone.to(team.device).to(memory_format=torch.channels_last)
     backbone.is_trained = True

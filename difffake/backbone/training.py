@@ -113,6 +113,8 @@ def check_backbone(config: BackboneConfig) -> torch.device:
         backbone = build_backbone(config, seed=0)
         if config.boundary_weight:
             backbone.map_channels()
+        if config.window_px is not None:
+            backbone.require_side(config.window_px)
     return device
 
 

@@ -171,6 +171,10 @@ def test_without_a_compiler_compile_is_a_clear_error(plain: Preloaded, tmp_path:
         ({"processes": 9}, "a batch has 5 pairs"),
         ({"pretrained": "wheel"}, "tf_efficientnet_lite0, tf_efficientnet_lite1, tf_efficientnet_lite2 only"),
         ({"model": "vit_tiny_patch16_224"}, "does not take pictures of 32 × 32 px"),
+        (
+            {"model": "vit_tiny_patch16_224", "input_size_px": 224, "window_px": 64},
+            "does not take pictures of 64 × 64 px",
+        ),
     ],
 )
 def test_a_backbone_that_cannot_be_had_is_found_before_anything_is_done(

@@ -335,7 +335,7 @@ class BackboneConfig(Section):
             raise ValueError(f"window_px is {self.window_px}, more than input_size_px, {self.input_size_px}: lower it")
         if self.early_stop_epochs is not None:
             raise ValueError(
-                "early_stop_epochs may end the training before it has seen a whole picture: set it or window_px, not both"
+                "early_stop_epochs may end the training before it has seen a whole picture: set it or window_px"
             )
         return self
 

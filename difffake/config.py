@@ -524,6 +524,15 @@ class FusionConfig(Section):
     regularisation: float = Field(
         1.0, gt=0, description="Inverse strength of the penalty on the two weights (scikit-learn's C)."
     )
+    most_differential: Probability = Field(
+        1.0,
+        description="Largest share of the two weights that the differential score may get. Copies change from frame to "
+        "frame more than fakes do, so that what is learnt from them trusts it too much. 1: as learnt.",
+    )
+
+    def without_effect(self) -> frozenset[str]:
+        """A bound that binds nothing; fusions from before there was one keep their names."""
+        return self.outside_fingerprint | (frozenset({"most_differential"}) if self.most_differential == 1 else set())
 
 
 class CalibrationConfig(Section):

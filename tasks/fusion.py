@@ -64,7 +64,8 @@ def fuse(
         return reused(STAGE, name, found, _summary(found.facts))
     detectors = _detectors(experiment, extraction, backbone, fitted)
     reals, copies = _weigh(experiment, detectors, backbone, embeddings.fingerprint, faces, selected)
-    learnt = fit_fusion(reals, copies, config.fusion.regularisation) if copies else None
+    settings = config.fusion
+    learnt = fit_fusion(reals, copies, settings.regularisation, settings.most_differential) if copies else None
     facts = {
         "fusion": learnt.model_dump(mode="json") if learnt else None,
         "warning": learnt.warning if learnt else _NOTHING_TO_FUSE,

@@ -81,7 +81,9 @@ def mean_log_odds(fake_probability: npt.ArrayLike) -> float:
     return float(np.mean(np.log(held) - np.log1p(-held)))
 
 
-def fit_fusion(reals: npt.ArrayLike, pseudo_fakes: npt.ArrayLike, regularisation: float) -> Fusion:
+def fit_fusion(
+    reals: npt.ArrayLike, pseudo_fakes: npt.ArrayLike, regularisation: float, most_differential: float = 1.0
+) -> Fusion:
     """Learn the weights by penalised logistic regression in which both classes weigh the same.
 
     Evidence whose weight would come out negative is left out and the other's weight is learnt alone; where neither
@@ -91,6 +93,8 @@ def fit_fusion(reals: npt.ArrayLike, pseudo_fakes: npt.ArrayLike, regularisation
         reals: (N, 2) differential score and mean log-odds of real videos, N ≥ 1.
         pseudo_fakes: (M, 2) of pseudo-fake copies, M ≥ 1.
         regularisation: scikit-learn's C.
+        most_differential: largest share of the two weights, on scaled evidence, that the differential score gets, in
+            [0, 1]. Where more would be learnt, its share is this, and the sum of both is learnt.
 
     Raises:
         DensityError: a class is missing, a shape is wrong, or a value is not finite.
@@ -103,6 +107,9 @@ def fit_fusion(reals: npt.ArrayLike, pseudo_fakes: npt.ArrayLike, regularisation
     evidence = (np.concatenate(checked) - centres) / scales
     labels = np.repeat([0, 1], [len(part) for part in checked])
     weights = _non_negative_weights(evidence, labels, regularisation)
+    if weights[0] > most_differential * weights.sum():
+        shares = np.array([most_differential, 1 - most_differential])
+        weights = shares * _non_negative_weight(evidence @ shares, labels, regularisation)
     return Fusion(
         centres=(float(centres[0]), float(centres[1])),
         scales=(float(scales[0]), float(scales[1])),
@@ -122,6 +129,13 @@ def _non_negative_weights(evidence: Evidence, labels: npt.NDArray[np.int_], regu
             return weights
         used = [column for column in used if weights[column] > 0]
     return np.ones(2)
+
+
+def _non_negative_weight(evidence: Evidence, labels: npt.NDArray[np.int_], regularisation: float) -> float:
+    """Of one kind of evidence; 1 where it does not tell pseudo-fakes from reals."""
+    model = LogisticRegression(C=regularisation, class_weight="balanced").fit(evidence[:, np.newaxis], labels)
+    weight = float(model.coef_[0, 0])
+    return weight if weight > 0 else 1.0
 
 
 def _checked(evidence: npt.ArrayLike, name: str) -> Evidence:

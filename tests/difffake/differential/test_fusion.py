@@ -44,6 +44,31 @@ def test_more_evidence_never_makes_a_video_more_natural() -> None:
     assert fit_fusion([[2.0, 2.0]], [[1.0, 1.0]], 1.0).weights == (1.0, 1.0)
 
 
+def test_the_differential_score_gets_no_larger_share_than_allowed() -> None:
+    reals, fakes = evidence(0, 15, (0, 0)), evidence(1, 60, (6, 2))
+    free = fit_fusion(reals, fakes, 1.0)
+    assert free.weights[0] > 0.5 * sum(free.weights)
+    assert fit_fusion(reals, fakes, 1.0, most_differential=0.99) == free
+    held = fit_fusion(reals, fakes, 1.0, most_differential=0.25)
+    assert held.weights[0] == pytest.approx(0.25 * sum(held.weights))
+    assert (held.centres, held.scales) == (free.centres, free.scales)
+    points = (np.concatenate([reals, fakes]) - held.centres) / held.scales @ (0.25, 0.75)
+    signs = np.repeat([-1.0, 1.0], [15, 60])
+    weight = np.where(signs < 0, 75 / (2 * 15), 75 / (2 * 60))
+
+    def loss(parameters: np.ndarray) -> float:
+        return 0.5 * parameters[0] ** 2 + weight @ np.logaddexp(0, -signs * (points * parameters[0] + parameters[1]))
+
+    assert sum(held.weights) == pytest.approx(minimize(loss, np.zeros(2), tol=1e-10).x[0], abs=1e-3)
+
+
+def test_without_a_share_the_network_decides_and_evidence_against_all_sense_still_orders_by_it() -> None:
+    reals, fakes = evidence(0, 15, (0, 0)), evidence(1, 60, (8, 1))
+    assert fit_fusion(reals, fakes, 1.0, most_differential=0.0).weights[0] == 0
+    against = fit_fusion(reals, fakes * (1, 0) - (0, 30), 1.0, most_differential=0.5)
+    assert against.weights == pytest.approx((0.5, 0.5))
+
+
 def test_the_score_is_the_weighted_scaled_evidence() -> None:
     fusion = Fusion(centres=(1.0, 0.0), scales=(2.0, 1.0), weights=(0.5, 2.0), reals=1, pseudo_fakes=1)
     assert fusion.score(5.0, -1.0) == pytest.approx(0.5 * 2.0 - 2.0)

@@ -13,7 +13,8 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_shipped_configuration_validates_under_its_own_name(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in re.findall(r"\$\{(\w+)\}", path.read_text()):
+    # Those of the file it extends, too.
+    for name in re.findall(r"\$\{(\w+)\}", "".join(file.read_text() for file in CONFIGS.glob("*.yaml"))):
         monkeypatch.setenv(name, f"/data/{name}")
     assert load_config(path).name == path.stem
 

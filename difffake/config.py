@@ -4,6 +4,7 @@ Unknown keys are errors. Each stage reads one section, and only that section ent
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
@@ -23,6 +24,9 @@ Features = Literal["difference", "embedding"]
 Relation = Literal["same_video", "cross_video", "reference"]
 Compression = Literal["raw", "c23", "c40"]
 VideoCodec = Literal["h264", "hevc", "vp9"]
+LARGEST_CRF: Mapping[VideoCodec, int] = {"h264": 51, "hevc": 51, "vp9": 63}
+"""The worst constant rate factor of each codec; the best is 0. Equal factors of two codecs are not equal quality."""
+
 PerturbationName = Literal[
     "colour_saturation",
     "colour_contrast",
@@ -637,8 +641,8 @@ class Recompression(Section):
 
     @model_validator(mode="after")
     def _the_codec_has_this_factor(self) -> Self:
-        if self.codec != "vp9" and self.crf > 51:
-            raise ValueError(f"the rate factor of {self.codec} must be in [0, 51], not {self.crf}")
+        if self.crf > (largest := LARGEST_CRF[self.codec]):
+            raise ValueError(f"the rate factor of {self.codec} must be in [0, {largest}], not {self.crf}")
         return self
 
 

@@ -11,15 +11,12 @@ from av.container import OutputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from difffake.config import VideoCodec
+from difffake.config import LARGEST_CRF, VideoCodec
 from difffake.faces.records import RgbImage
 from difffake.video import Frame
 
 _LARGEST_RATE_DENOMINATOR = 1001  # 30000/1001 and its relatives stay exact
 _CLOCK_HZ = 90_000  # MPEG's; the ticks of all usual frame rates are whole
-
-LARGEST_CRF: Mapping[VideoCodec, int] = {"h264": 51, "hevc": 51, "vp9": 63}
-"""The worst constant rate factor of each codec; the best is 0. Equal factors of two codecs are not equal quality."""
 
 _ENCODERS: Mapping[VideoCodec, tuple[str, dict[str, str]]] = {
     # With macroblock trees x264's AVX-512 code gives other bytes from run to run, at sizes that are no multiple of 64.

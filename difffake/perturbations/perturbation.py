@@ -6,12 +6,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from difffake.config import PerturbationName, VideoCodec
+from difffake.config import LARGEST_CRF, PerturbationName, VideoCodec
 from difffake.errors import TruncatedVideoError
 from difffake.perturbations.frames import FRAME_PERTURBATIONS
 from difffake.randomness import derive_rng
 from difffake.video import Frame, probe, read_frames
-from difffake.video_writing import LARGEST_CRF, reencode
+from difffake.video_writing import reencode
 
 STAGE_VERSION = 1
 """Enters the fingerprint of a perturbed extraction: bump it when perturbed frames change."""
@@ -24,7 +24,8 @@ ReencodingName = Literal["h264_crf", "hevc_crf", "vp9_crf"]
 
 H264_CRF: Literal["h264_crf"] = "h264_crf"
 
-_CODECS: Mapping[str, VideoCodec] = {"h264_crf": "h264", "hevc_crf": "hevc", "vp9_crf": "vp9"}
+_REENCODINGS: Mapping[VideoCodec, ReencodingName] = {"h264": H264_CRF, "hevc": "hevc_crf", "vp9": "vp9_crf"}
+_CODECS: Mapping[str, VideoCodec] = {name: codec for codec, name in _REENCODINGS.items()}
 
 
 @dataclass(frozen=True, order=True)
@@ -74,8 +75,7 @@ class Perturbation:
 
 def reencoding(codec: VideoCodec) -> ReencodingName:
     """The name of re-encoding by a codec."""
-    names: Mapping[VideoCodec, ReencodingName] = {"h264": H264_CRF, "hevc": "hevc_crf", "vp9": "vp9_crf"}
-    return names[codec]
+    return _REENCODINGS[codec]
 
 
 def read_perturbed_frames(

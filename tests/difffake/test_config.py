@@ -132,6 +132,22 @@ def test_crops_are_as_large_as_the_network_wants_them(content: dict[str, Any], c
     assert parse_config(content, "").faces.crop_size_px == crop_size_px
 
 
+@pytest.mark.parametrize(
+    ("recompressed", "message"),
+    [
+        ([{"crf": 52}], r"h264 must be in \[0, 51\], not 52"),
+        ([{"codec": "hevc", "crf": 63}], r"hevc must be in \[0, 51\]"),
+        ([{"codec": "vp9", "crf": 64}], "less than or equal to 63"),
+        ([{"codec": "av1", "crf": 30}], "'h264', 'hevc' or 'vp9'"),
+        ([{"crf": 28}, {"codec": "h264", "crf": 28}], "listed twice"),
+    ],
+)
+def test_a_rate_factor_that_no_codec_has_is_refused(recompressed: list[dict[str, Any]], message: str) -> None:
+    assert parse_config({"data": {"recompressed": [{"codec": "vp9", "crf": 63}]}}, "").data.recompressed[0].crf == 63
+    with pytest.raises(ConfigError, match=message):
+        parse_config({"data": {"recompressed": recompressed}}, "")
+
+
 def test_an_input_that_is_too_large_is_named_as_such_alone() -> None:
     with pytest.raises(ConfigError, match=r"backbone\.input_size_px") as raised:
         parse_config({"backbone": {"input_size_px": 2000}}, "")
